@@ -1,0 +1,1 @@
+"""The Matrix specification as pure functions and frozen data: no I/O, no clock, no globals."""
