@@ -1,0 +1,155 @@
+"""Blocking functions of a cursor, run on a few lean threads, each with one connection of its own.
+
+Two doors: `read` for one statement (autocommit: one round trip), `run` for a transaction. A function may be run again
+after a lost connection or a deadlock: nothing but its cursor may be touched inside.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psycopg2
+from psycopg2 import errors
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Query = Callable[Concatenate[Cursor, P], T]
+
+# A transaction that lost a race is run again this often before its caller hears of it.
+ATTEMPTS = 5
+# While PostgreSQL restarts, statements wait for it this long.
+RECONNECT_S = 30.0
+
+_RACES = (errors.SerializationFailure, errors.DeadlockDetected)
+
+
+class DatabaseDown(Exception):
+    """PostgreSQL did not answer for RECONNECT_S."""
+
+
+def connect(dsn: str) -> Connection:
+    """An autocommit connection that notices a dead peer."""
+    connection = psycopg2.connect(
+        dsn, connect_timeout=10, keepalives=1, keepalives_idle=30, keepalives_interval=10, keepalives_count=3
+    )
+    connection.autocommit = True
+    return connection
+
+
+def reconnect(dsn: str, stopping: threading.Event) -> Connection:
+    """A connection as soon as there is one. Blocks; only for threads. Raises: DatabaseDown."""
+    pause_s, deadline = 0.05, time.monotonic() + RECONNECT_S
+    while True:
+        try:
+            return connect(dsn)
+        except psycopg2.OperationalError as error:
+            if time.monotonic() > deadline or stopping.wait(pause_s):
+                raise DatabaseDown(str(error).strip()) from error
+            pause_s = min(1.0, pause_s * 2)
+
+
+class _Job:
+    __slots__ = ("args", "deferred", "function", "kwargs", "transaction")
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, transaction: bool) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.transaction = transaction
+        self.deferred: Deferred[Any] = Deferred()
+
+
+class Database:
+    """A pool of `threads` connections to `dsn`. Threads start with the first use of `start`."""
+
+    def __init__(self, dsn: str, *, reactor: IReactorFromThreads, threads: int = 4) -> None:
+        self.dsn = dsn
+        self._reactor = reactor
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"database-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Lets the running functions finish, then closes. Blocks for that long."""
+        self._stopping.set()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(10)
+
+    def run(self, function: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
+        """The function's value, from one transaction."""
+        return self._submit(_Job(function, args, kwargs, transaction=True))
+
+    def read(self, function: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
+        """The function's value, each of its statements on its own: for functions of one statement that only read."""
+        return self._submit(_Job(function, args, kwargs, transaction=False))
+
+    def _submit(self, job: _Job) -> "Deferred[Any]":
+        self._jobs.put(job)
+        return job.deferred
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        while (job := self._jobs.get()) is not None:
+            for attempt in range(ATTEMPTS):
+                try:
+                    if connection is None or connection.closed:
+                        connection = reconnect(self.dsn, self._stopping)
+                    value = _run(connection, job)
+                except BaseException as error:  # noqa: BLE001  whatever it is, the waiting coroutine must hear of it
+                    if attempt + 1 < ATTEMPTS and _may_run_again(error, connection):
+                        continue
+                    self._reactor.callFromThread(job.deferred.errback, error)
+                else:
+                    self._reactor.callFromThread(job.deferred.callback, value)
+                break
+        if connection is not None:
+            connection.close()
+
+
+class CommitUnknown(Exception):
+    """The connection was lost during a commit: the change may or may not be there."""
+
+
+def _may_run_again(error: BaseException, connection: Connection | None) -> bool:
+    if isinstance(error, _RACES):
+        return True
+    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return lost and connection is not None and bool(connection.closed)
+
+
+def _run(connection: Connection, job: _Job) -> Any:
+    with connection.cursor() as cur:
+        if not job.transaction:
+            return job.function(cur, *job.args, **job.kwargs)
+        cur.execute("BEGIN")
+        try:
+            value = job.function(cur, *job.args, **job.kwargs)
+        except BaseException:
+            if not connection.closed:
+                cur.execute("ROLLBACK")
+            raise
+        _commit(connection, cur)
+        return value
+
+
+def _commit(connection: Connection, cur: Cursor) -> None:
+    try:
+        cur.execute("COMMIT")
+    except psycopg2.OperationalError as error:
+        if connection.closed:
+            raise CommitUnknown(str(error).strip()) from error
+        raise

