@@ -1,0 +1,224 @@
+"""Events as they are stored: rows of `events`, and an LRU of them that the whole process shares."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from enum import IntFlag
+from typing import Any
+
+import orjson
+from attrs import define, field, frozen
+from matrix.redaction import redact
+from psycopg2.extensions import cursor as Cursor
+from twisted.internet.interfaces import IReactorTime
+
+from matrix.events import Event, from_pdu
+from matrix.ids import EventId
+from matrix.room_versions import ROOM_VERSIONS
+from storage.change import Change, Custom, Entry, Insert, int_array
+from storage.database import Database
+from storage.loader import Loader
+
+
+class Flags(IntFlag):
+    REJECTED = 1
+    SOFT_FAILED = 2
+    OUTLIER = 4
+
+
+@define(eq=False, slots=True)
+class StoredEvent:
+    """An event and what this server knows of it.
+
+    `position` is 0 for outliers, negative for history fetched later. `replaces` is the state event that it replaced.
+    Once redacted, `event` is the redacted form everywhere; only the database has the original.
+    """
+
+    nid: int
+    room_nid: int
+    event: Event
+    entry: Entry | None = field(default=None, repr=False)  # a new event's position, known once committed
+    committed_position: int = 0
+    flags: int = 0  # of Flags
+    replaces: int | None = None
+    redacted_by: int | None = None
+    client_json: bytes | None = field(default=None, repr=False)  # cache of services/rooms/serialise
+
+    @property
+    def position(self) -> int:
+        return self.entry.position if self.entry is not None else self.committed_position
+
+    @property
+    def event_id(self) -> EventId:
+        return self.event.event_id
+
+    @property
+    def visible(self) -> bool:
+        """May be shown to clients at all: neither rejected nor soft-failed, with a place in the room's history."""
+        return not self.flags and self.position != 0
+
+    def redact(self, redaction_nid: int) -> None:
+        if self.redacted_by is None:
+            self.redacted_by = redaction_nid
+            pdu = redact(self.event.pdu, self.event.version)
+            self.event = from_pdu(pdu, self.event.version, self.event.event_id)
+        self.client_json = None
+
+
+ADD = Insert(
+    "events",
+    {
+        "event_nid": "bigint",
+        "room_nid": "int",
+        "position": "bigint",
+        "depth": "bigint",
+        "event_id": "text",
+        "type": "text",
+        "sender": "text",
+        "origin_server_ts": "bigint",
+        "state_key_nid": "int",
+        "flags": "smallint",
+        "replaces": "bigint",
+        "prev_nids": "bigint[]",
+        "auth_nids": "bigint[]",
+        "json": "text",
+    },
+)
+SET_REDACTED = Custom(
+    {"event_nid": "bigint", "redacted_by": "bigint"},
+    "UPDATE events SET redacted_by = v.redacted_by FROM {v}"
+    " WHERE events.event_nid = v.event_nid AND events.redacted_by IS NULL",
+)
+SET_EXTREMITIES = Custom(
+    {"room_nid": "int", "extremities": "text"},
+    "UPDATE rooms SET extremities = v.extremities::bigint[] FROM {v} WHERE rooms.room_nid = v.room_nid",
+    key_indexes=(0,),
+)
+
+
+@frozen
+class EventRow:
+    """What `add` needs beside the event."""
+
+    stored: StoredEvent
+    state_key_nid: int | None
+    prev_nids: Sequence[int]
+    auth_nids: Sequence[int]
+
+
+def add(change: Change, row: EventRow, position: Any) -> None:
+    """Puts an event's row into the change. `position`: an `At`, a negative number, or None for an outlier."""
+    stored, event = row.stored, row.stored.event
+    change.put(
+        ADD,
+        (
+            stored.nid,
+            stored.room_nid,
+            position,
+            event.depth,
+            event.event_id,
+            event.type,
+            event.sender,
+            event.origin_server_ts,
+            row.state_key_nid,
+            stored.flags,
+            stored.replaces,
+            int_array(row.prev_nids),
+            int_array(row.auth_nids),
+            event.canonical.decode(),
+        ),
+    )
+
+
+_SELECT = (
+    "SELECT e.event_nid, e.room_nid, e.position, e.event_id, e.flags, e.replaces, e.redacted_by, e.json, r.version"
+    " FROM events e JOIN rooms r USING (room_nid)"
+)
+
+
+def _stored(row: tuple[Any, ...]) -> StoredEvent:
+    nid, room_nid, position, event_id, flags, replaces, redacted_by, json, version = row
+    event = from_pdu(orjson.loads(json), ROOM_VERSIONS[version], EventId(event_id))
+    stored = StoredEvent(nid, room_nid, event, None, position or 0, flags, replaces)
+    if redacted_by is not None:
+        stored.redact(redacted_by)
+    return stored
+
+
+def find_events(cur: Cursor, nids: list[int]) -> dict[int, StoredEvent]:
+    cur.execute(f"{_SELECT} WHERE e.event_nid = ANY(%s)", (nids,))
+    return {row[0]: _stored(row) for row in cur}
+
+
+def find_events_by_id(cur: Cursor, event_ids: list[EventId]) -> dict[EventId, StoredEvent]:
+    cur.execute(f"{_SELECT} WHERE e.event_id = ANY(%s)", (event_ids,))
+    return {EventId(row[3]): _stored(row) for row in cur}
+
+
+def events_between(cur: Cursor, after: int, upto: int, limit: int) -> list[StoredEvent]:
+    """The events of the stream in (after, upto], in order."""
+    cur.execute(f"{_SELECT} WHERE e.position > %s AND e.position <= %s ORDER BY 3 LIMIT %s", (after, upto, limit))
+    return [_stored(row) for row in cur]
+
+
+class Events:
+    """Events by number or id: from memory, else gathered into one query. Each event is one object in a process."""
+
+    def __init__(self, *, database: Database, reactor: IReactorTime, max_events: int = 20_000) -> None:
+        self._by_nid: OrderedDict[int, StoredEvent] = OrderedDict()
+        self._nid_by_id: dict[EventId, int] = {}
+        self._max = max_events
+        self._nids = Loader(find_events, database=database, reactor=reactor)
+        self._ids = Loader(find_events_by_id, database=database, reactor=reactor)
+
+    def remember(self, stored: StoredEvent) -> StoredEvent:
+        """The one object for this event: the one we have, or from now on this one."""
+        known = self._by_nid.get(stored.nid)
+        if known is not None:
+            return known
+        self._by_nid[stored.nid] = stored
+        self._nid_by_id[stored.event_id] = stored.nid
+        if len(self._by_nid) > self._max:
+            _, forgotten = self._by_nid.popitem(last=False)
+            self._nid_by_id.pop(forgotten.event_id, None)
+        return stored
+
+    def known(self, nid: int) -> StoredEvent | None:
+        """The event if it is in memory."""
+        stored = self._by_nid.get(nid)
+        if stored is not None:
+            self._by_nid.move_to_end(nid)
+        return stored
+
+    async def get(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
+        """Those events that exist, by number."""
+        found: dict[int, StoredEvent] = {}
+        missing = []
+        for nid in nids:
+            stored = self.known(nid)
+            if stored is None:
+                missing.append(nid)
+            else:
+                found[nid] = stored
+        if missing:
+            loaded = await self._nids.load_many(missing)
+            found.update((nid, self.remember(stored)) for nid, stored in loaded.items())
+        return found
+
+    async def by_id(self, event_ids: Iterable[EventId]) -> dict[EventId, StoredEvent]:
+        """Those events that exist, by id."""
+        found: dict[EventId, StoredEvent] = {}
+        missing = []
+        for event_id in event_ids:
+            nid = self._nid_by_id.get(event_id)
+            stored = None if nid is None else self.known(nid)
+            if stored is None:
+                missing.append(event_id)
+            else:
+                found[event_id] = stored
+        if missing:
+            loaded = await self._ids.load_many(missing)
+            found.update((event_id, self.remember(stored)) for event_id, stored in loaded.items())
+        return found
+
+    async def find(self, event_id: EventId) -> StoredEvent | None:
+        return (await self.by_id([event_id])).get(event_id)

@@ -1,0 +1,79 @@
+"""Small numbers for strings that stand everywhere: (type, state_key) pairs; and numbers taken in blocks ahead."""
+
+from collections.abc import Iterable
+
+from psycopg2.extensions import cursor as Cursor
+
+from matrix.events import StateKey
+from storage.database import Database
+
+EVENT_BLOCK, ROOM_BLOCK = 256, 16  # the INCREMENT BY of the sequences
+# Beyond this many the oldest half is forgotten; a forgotten pair costs one look-up.
+MAX_STATE_KEYS = 500_000
+
+
+def _intern(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
+    types, state_keys = [key[0] for key in keys], [key[1] for key in keys]
+    # Sorted, so that two transactions that add the same keys cannot deadlock.
+    cur.execute(
+        "INSERT INTO state_keys (type, state_key) SELECT * FROM unnest(%s::text[], %s::text[]) AS v (a, b)"
+        " ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+        (types, state_keys),
+    )
+    return find_state_keys(cur, keys)
+
+
+def find_state_keys(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
+    """The numbers of those pairs that have one."""
+    cur.execute(
+        "SELECT k.type, k.state_key, k.state_key_nid FROM state_keys k"
+        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)",
+        ([key[0] for key in keys], [key[1] for key in keys]),
+    )
+    return {(type_, state_key): nid for type_, state_key, nid in cur}
+
+
+class StateKeys:
+    """(type, state_key) -> number. A pair is given a number before the change that uses it, and keeps it."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+        self._nids: dict[StateKey, int] = {}
+
+    async def nids(self, keys: Iterable[StateKey]) -> dict[StateKey, int]:
+        wanted = set(keys)
+        missing = [key for key in wanted if key not in self._nids]
+        if missing:
+            found = await self._database.read(find_state_keys, missing)
+            if absent := [key for key in missing if key not in found]:
+                found |= await self._database.run(_intern, absent)
+            if len(self._nids) + len(found) > MAX_STATE_KEYS:
+                for key in list(self._nids)[: MAX_STATE_KEYS // 2]:
+                    del self._nids[key]
+            self._nids.update(found)
+            return {key: found.get(key) or self._nids[key] for key in wanted}
+        return {key: self._nids[key] for key in wanted}
+
+
+def _next_block(cur: Cursor, sequence: str) -> int:
+    cur.execute("SELECT nextval(%s)", (sequence,))
+    row = cur.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+class Nids:
+    """Numbers for new events or rooms, from blocks of a sequence. What a stopped process had left is never used."""
+
+    def __init__(self, sequence: str, block: int, *, database: Database) -> None:
+        self._sequence = sequence
+        self._block = block
+        self._database = database
+        self._free: list[int] = []
+
+    async def take(self, count: int) -> list[int]:
+        while len(self._free) < count:
+            first = await self._database.read(_next_block, self._sequence)
+            self._free.extend(range(first, first + self._block))
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken

@@ -1,0 +1,123 @@
+"""Room state as intervals of positions, with deltas only where an event's state is off the main line.
+
+Theory of operation. A room's history on one server is nearly linear. For each (type, state_key) `room_state` says
+which event was the room's resolved state in which range of stream positions: [since, until), open while current.
+So the state after position p is read off the intervals, and the state before an event whose prev_events were the
+room's extremities is the state after the position before its own: no row for it at all. Rows are proportional to
+changes of state, not to events times state.
+
+An event elsewhere (a fork, a late arrival, fetched history) has one row in `event_state`: what differs from the
+intervals at a base position. Always from the intervals, never from another event's state, so that reading it is two
+look-ups and no chain can grow.
+
+All functions speak in numbers: state_key_nid -> event_nid.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from psycopg2.extensions import cursor as Cursor
+
+from storage.change import Change, Custom, Insert, int_array
+
+NidMap = dict[int, int]
+ABSENT = 0  # in place of an event's number: the key is not in the state
+
+# The rows of one batch may set a key more than once: each ends where the next begins.
+_SET = Custom(
+    {"room_nid": "int", "state_key_nid": "int", "since": "bigint", "event_nid": "bigint"},
+    "WITH new AS MATERIALIZED (SELECT v.*, lead(since) OVER key AS until, row_number() OVER key AS nth FROM {v}"
+    " WINDOW key AS (PARTITION BY room_nid, state_key_nid ORDER BY since)),"
+    " ended AS (UPDATE room_state s SET until = new.since FROM new WHERE new.nth = 1 AND s.until IS NULL"
+    " AND s.room_nid = new.room_nid AND s.state_key_nid = new.state_key_nid)"
+    " INSERT INTO room_state (room_nid, state_key_nid, since, until, event_nid)"
+    f" SELECT room_nid, state_key_nid, since, until, event_nid FROM new WHERE event_nid <> {ABSENT}",
+)
+_PUT_DELTA = Insert(
+    "event_state",
+    {"event_nid": "bigint", "base": "bigint", "state_key_nids": "int[]", "event_nids": "bigint[]"},
+    key=("event_nid",),
+    on_conflict="update",
+)
+
+
+def set_state(change: Change, room_nid: int, state_key_nid: int, event_nid: int, position: object) -> None:
+    """From `position` (an `At`) on the event is the room's state for the key; ABSENT ends it without another."""
+    change.put(_SET, (room_nid, state_key_nid, position, event_nid))
+
+
+def put_delta(change: Change, event_nid: int, base: int, delta: Mapping[int, int]) -> None:
+    """The state before an event is the state after position `base`, but for `delta` (ABSENT: not there)."""
+    change.put(_PUT_DELTA, (event_nid, base, int_array(list(delta)), int_array(list(delta.values()))))
+
+
+def difference(base: Mapping[int, int], state: Mapping[int, int]) -> NidMap:
+    """The delta that makes `state` of `base`."""
+    delta = {key: nid for key, nid in state.items() if base.get(key) != nid}
+    delta.update((key, ABSENT) for key in base if key not in state)
+    return delta
+
+
+def current(cur: Cursor, room_nid: int, keys: Collection[int] | None = None) -> NidMap:
+    """The room's resolved state now, whole or for these keys."""
+    cur.execute(
+        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND until IS NULL" + _of_keys(keys),
+        (room_nid, *_key_argument(keys)),
+    )
+    return dict(cur.fetchall())
+
+
+def after(cur: Cursor, room_nid: int, position: int, keys: Collection[int] | None = None) -> NidMap:
+    """The room's resolved state once the event at `position` was there, whole or for these keys."""
+    cur.execute(
+        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since <= %s"
+        " AND (until IS NULL OR until > %s)" + _of_keys(keys),
+        (room_nid, position, position, *_key_argument(keys)),
+    )
+    return dict(cur.fetchall())
+
+
+def before_event(cur: Cursor, event_nid: int, keys: Collection[int] | None = None) -> NidMap:
+    """The state before an event, whole or for these keys. Empty for an event without known state (an outlier)."""
+    cur.execute(
+        "SELECT e.room_nid, e.position, s.base, s.state_key_nids, s.event_nids FROM events e"
+        " LEFT JOIN event_state s USING (event_nid) WHERE e.event_nid = %s",
+        (event_nid,),
+    )
+    row = cur.fetchone()
+    if row is None:
+        return {}
+    room_nid, position, base, key_nids, nids = row
+    if base is not None:
+        return _overlaid(after(cur, room_nid, base, keys), key_nids, nids, keys)
+    if position is None or position < 0:
+        return {}
+    return after(cur, room_nid, position - 1, keys)
+
+
+def changes_between(cur: Cursor, room_nid: int, since: int, upto: int) -> NidMap:
+    """What of the state after `upto` came into it in (since, upto]; ABSENT for keys that ended without another."""
+    cur.execute(
+        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since > %s AND since <= %s"
+        " AND (until IS NULL OR until > %s)",
+        (room_nid, since, upto, upto),
+    )
+    return dict(cur.fetchall())
+
+
+def _overlaid(state: NidMap, key_nids: Sequence[int], nids: Sequence[int], keys: Collection[int] | None) -> NidMap:
+    for key, nid in zip(key_nids, nids, strict=True):
+        if keys is not None and key not in keys:
+            continue
+        if nid == ABSENT:
+            state.pop(key, None)
+        else:
+            state[key] = nid
+    return state
+
+
+def _of_keys(keys: Collection[int] | None) -> str:
+    return "" if keys is None else " AND state_key_nid = ANY(%s)"
+
+
+def _key_argument(keys: Collection[int] | None) -> tuple[list[int], ...]:
+    return () if keys is None else (list(keys),)
