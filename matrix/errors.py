@@ -71,8 +71,16 @@ class CoreError(Exception):
     """What `matrix/` raises of its own: no status, since whose fault it is only an edge knows."""
 
 
+class NotCanonical(CoreError):
+    """The value cannot be held by canonical JSON, or the bytes are no JSON that we take."""
+
+
 class BadEvent(CoreError):
     """The event breaks the format, the grammar or a size limit of its room version."""
+
+
+class EventTooLarge(BadEvent):
+    """The event, or one of its keys, is beyond its size limit: 413 M_TOO_LARGE to a client who sends it."""
 
 
 class BadSignature(CoreError):

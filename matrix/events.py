@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from matrix import canonical_json
 from matrix.ids import EventId, RoomId, ServerName, UserId
 from matrix.room_versions import RoomVersion
 
@@ -21,6 +22,7 @@ class Event:
     """A persistent data unit and its id. Equal ids are equal events.
 
     `pdu` is the whole signed PDU as it goes to other servers, but without `unsigned`; treat it as read-only.
+    `canonical` is its canonical JSON, made at most once: what is stored and sent.
     In room version 12 `room_id` is the create event's own for that event too, though its PDU has none.
     """
 
@@ -37,12 +39,22 @@ class Event:
     auth_events: tuple[EventId, ...] = field(repr=False)
     redacts: EventId | None = field(repr=False)
     pdu: Json = field(repr=False)
+    _canonical: bytes | None = field(repr=False, default=None, alias="canonical")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and other.event_id == self.event_id
 
     def __hash__(self) -> int:
         return hash(self.event_id)
+
+    @property
+    def canonical(self) -> bytes:
+        """The canonical JSON of `pdu`."""
+        if self._canonical is None:
+            # Two threads may both encode: the bytes are the same.
+            object.__setattr__(self, "_canonical", canonical_json.encode(self.pdu))
+            assert self._canonical is not None
+        return self._canonical
 
     @property
     def is_state(self) -> bool:
@@ -65,9 +77,10 @@ class Event:
         return value if isinstance(value, str) else None
 
 
-def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId) -> Event:
-    """The event of a PDU whose format has been checked (`event_format.check`) and whose id is known.
+def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId, canonical: bytes | None = None) -> Event:
+    """The event of a PDU whose format has been checked (`event_format.parse_pdu`) and whose id is known.
 
+    `canonical`, if the caller has it, must be the canonical JSON of `pdu`: a row read from the database, say.
     Checks nothing: for what comes from outside, `event_format.parse_pdu` does.
     """
     content: Json = pdu["content"]
@@ -95,4 +108,5 @@ def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId) -> Event:
         auth_events=tuple(map(EventId, auth)),
         redacts=None if redacts is None else EventId(redacts),
         pdu=pdu,
+        canonical=canonical,
     )

@@ -11,9 +11,13 @@ from typing import ClassVar, Self
 # Every identifier is at most 255 bytes, sigil and domain included: appendices, "Common Identifier Format".
 MAX_BYTES = 255
 
-_SERVER_NAME = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,255})(?::\d{1,5})?")
-# Servers accept "historical" localparts of other servers: any graphic character but the separator.
-_OPAQUE = re.compile(r"[^:\x00\s]+")
+_SERVER_NAME = re.compile(
+    r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,255})(?::\d{1,5})?",
+    re.ASCII,
+)
+# "Any legal non-surrogate Unicode code points except for : and NUL": a room alias, and a user id of old.
+_OPAQUE = re.compile(r"[^:\x00\ud800-\udfff]*")
+_DOMAINLESS = re.compile(r"[^\x00\ud800-\udfff]+")
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 
 
@@ -63,7 +67,10 @@ class _Sigiled(str):
 
 
 class UserId(_Sigiled):
-    """`@localpart:domain`. Historical localparts are accepted; see `is_new_localpart` for our own."""
+    """`@localpart:domain`. Historical localparts are accepted, the empty one too; see `is_new_localpart` for our own.
+
+    Source: appendices, "Historical User IDs".
+    """
 
     __slots__ = ()
     SIGIL, KIND = "@", "user id"
@@ -75,6 +82,12 @@ class RoomAlias(_Sigiled):
     __slots__ = ()
     SIGIL, KIND = "#", "room alias"
 
+    @classmethod
+    def _check(cls, text: str, localpart: str, domain: str) -> None:
+        if not localpart:
+            raise BadIdentifier(f"{text[:80]!r} is not a room alias")
+        super()._check(text, localpart, domain)
+
 
 class RoomId(_Sigiled):
     """`!opaque:domain`, or from room version 12 on `!` and the hash of the create event, without a domain."""
@@ -84,7 +97,7 @@ class RoomId(_Sigiled):
 
     @classmethod
     def _check(cls, text: str, localpart: str, domain: str) -> None:
-        if "\x00" in text or len(text) < 2:
+        if not _DOMAINLESS.fullmatch(text, 1):
             raise BadIdentifier(f"{text[:80]!r} is not a room id")
 
 
@@ -96,7 +109,7 @@ class EventId(_Sigiled):
 
     @classmethod
     def _check(cls, text: str, localpart: str, domain: str) -> None:
-        if "\x00" in text or len(text) < 2:
+        if not _DOMAINLESS.fullmatch(text, 1):
             raise BadIdentifier(f"{text[:80]!r} is not an event id")
 
 
@@ -107,7 +120,7 @@ class DeviceId(str):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        if not text or len(text) > MAX_BYTES or "\x00" in text:
+        if not _DOMAINLESS.fullmatch(text) or len(text.encode()) > MAX_BYTES:
             raise BadIdentifier("not a device id")
         return cls(text)
 

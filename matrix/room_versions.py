@@ -13,7 +13,7 @@ EventIdFormat = Literal["opaque", "hash", "url_safe_hash"]
 StateResolution = Literal["v1", "v2", "v2.1"]
 
 
-@frozen
+@frozen(cache_hash=True)
 class RoomVersion:
     """What one room version does. The comment names the version in which a flag changes."""
 
