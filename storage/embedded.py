@@ -24,9 +24,12 @@ jit = off
 
 
 class EmbeddedPostgres:
-    """A running server of our own. `dsn` reaches its database, which is made if absent."""
+    """A running server of our own. `dsn` reaches its database, which is made if absent.
 
-    def __init__(self, directory: Path) -> None:
+    `settings` are further lines of postgresql.conf for a new directory.
+    """
+
+    def __init__(self, directory: Path, *, settings: str = "") -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             # The wheel's look-up of a runtime directory warns where the session has none; the fall-back is fine.
@@ -36,8 +39,8 @@ class EmbeddedPostgres:
         fresh = not (directory / "PG_VERSION").exists()
         self._server.ensure_pgdata_inited()
         if fresh:
-            with (directory / "postgresql.conf").open("a") as settings:
-                settings.write(_SETTINGS)
+            with (directory / "postgresql.conf").open("a") as file:
+                file.write(_SETTINGS + settings)
         self._server.start()
         self.dsn = self.dsn_of(DATABASE)
         self._make_database()

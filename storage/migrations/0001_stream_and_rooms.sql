@@ -2,7 +2,7 @@
 
 -- The last position given out. Its row lock is the total order: held from taking positions to the commit.
 CREATE TABLE stream_head (
-    only bool PRIMARY KEY DEFAULT true CHECK (only),
+    one bool PRIMARY KEY DEFAULT true CHECK (one),
     position bigint NOT NULL
 );
 INSERT INTO stream_head (position) VALUES (0);

@@ -1,0 +1,58 @@
+"""A real PostgreSQL for tests: one embedded server for the run, one database for a test, copied from a template."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+
+_numbers = itertools.count()
+
+
+class TestServer:
+    """Databases by the dozen. `fresh()` gives the DSN of a migrated, empty one."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path) -> None:
+        # No test crashes the machine, only processes: the kernel keeps what they wrote.
+        self.postgres = EmbeddedPostgres(directory, settings="fsync = off\nfull_page_writes = off\nmax_connections = 400\n")
+        connection = psycopg2.connect(self.postgres.dsn)
+        migrate(connection)
+        connection.close()
+
+    def fresh(self, *, migrated: bool = True) -> str:
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        template = "hearth" if migrated else "template0"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.postgres.dsn_of(name)
+
+    def drop(self, dsn: str) -> None:
+        name = psycopg2.extensions.parse_dsn(dsn)["dbname"]
+        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _execute(self, sql: str) -> None:
+        connection = psycopg2.connect(self.postgres.dsn_of("postgres"))
+        connection.autocommit = True
+        connection.cursor().execute(sql)
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
+    server = TestServer(tmp_path_factory.mktemp("postgres") / "data")
+    yield server
+    server.postgres.stop()
+
+
+@pytest.fixture
+def dsn(postgres: TestServer) -> Iterator[str]:
+    """An empty database with the schema of today."""
+    name = postgres.fresh()
+    yield name
+    postgres.drop(name)
