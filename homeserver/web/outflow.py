@@ -23,9 +23,10 @@ class BrokenAnswer(Exception):
 
 @implementer(IPushProducer)
 class Outflow:
-    """Writes to a transport, waiting while its buffer is full. `is_stuck` while it waits."""
+    """Writes to a transport, waiting while its buffer is full. `is_stuck` while it waits; `pieces` counts writes."""
 
     def __init__(self, transport: Any) -> None:
+        self.pieces = 0
         self._transport = transport
         self._drained: Deferred[None] | None = None
         self._is_gone = False
@@ -39,6 +40,7 @@ class Outflow:
         """Raises: ClientGone."""
         if self._is_gone:
             raise ClientGone
+        self.pieces += 1
         self._transport.write(piece)
         if self._drained is not None:
             await self._drained
@@ -104,18 +106,18 @@ async def release(reply: StreamReply) -> None:
         source.close()
 
 
-async def write_stream(outflow: Outflow, reply: StreamReply, length: int | None, on_thread: OnThread) -> None:
-    """Writes the body; without a length in chunks. Raises: BrokenAnswer, ClientGone."""
+async def write_stream(
+    outflow: Outflow, reply: StreamReply, length: int | None, on_thread: OnThread, *, chunked: bool
+) -> None:
+    """Writes the body; one without a length in chunks, if `chunked`. Raises: BrokenAnswer, ClientGone."""
     written = 0
     async for chunk in chunks_of(reply, on_thread):
         written += len(chunk)
-        if length is None:
-            await outflow.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-        elif written <= length:
-            await outflow.write(chunk)
-        else:
+        if length is not None and written > length:
             raise BrokenAnswer(f"the body is longer than {length} bytes")
-    if length is None:
-        await outflow.write(b"0\r\n\r\n")
-    elif written < length:
+        is_framed = length is None and chunked
+        await outflow.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_framed else chunk)
+    if length is not None and written < length:
         raise BrokenAnswer(f"the body has {written} of {length} bytes")
+    if length is None and chunked:
+        await outflow.write(b"0\r\n\r\n")
