@@ -8,7 +8,6 @@ Source: server-server API, "Adding hashes and signatures to outgoing events".
 from collections.abc import Sequence
 from hashlib import sha256
 
-import orjson
 from attrs import frozen
 
 from matrix import canonical_json, unpadded_base64
@@ -20,6 +19,9 @@ from matrix.ids import EventId, RoomId, UserId
 from matrix.redaction import redact
 from matrix.room_versions import RoomVersion
 from matrix.signing import SigningKey
+
+# The event around the content is one level.
+MAX_CONTENT_DEPTH = canonical_json.MAX_DEPTH - 1
 
 # How a draft names another event. Room versions 1 and 2 need its reference hash too (unpadded base64), so there
 # it is the event itself or the pair; from version 3 on the id is enough.
@@ -52,14 +54,15 @@ def build(draft: Draft, version: RoomVersion, server_name: str, key: SigningKey)
 
     Raises: BadEvent, EventTooLarge for content, a type or a state key that no event can have.
     """
-    pdu = to_unsigned_pdu(draft, version)
     check_storable(draft.type, draft.state_key)
+    # The rest of the event is ours, and need not be searched for floats.
+    encode = canonical_json.encode_known if version.strict_canonical_json else canonical_json.encode
     try:
-        content_hashed = canonical_json.encode_checked(pdu, strict=version.strict_canonical_json)
+        canonical_json.check(draft.content, strict=version.strict_canonical_json, max_depth=MAX_CONTENT_DEPTH)
+        pdu = to_unsigned_pdu(draft, version)
+        pdu["hashes"] = {"sha256": unpadded_base64.encode(sha256(encode(pdu)).digest())}
     except NotCanonical as error:
         raise BadEvent(str(error)) from error
-    encode = _encode_known if version.strict_canonical_json else canonical_json.encode
-    pdu["hashes"] = {"sha256": unpadded_base64.encode(sha256(content_hashed).digest())}
     essential = encode(redact(pdu, version))
     pdu["signatures"] = {server_name: {key.key_id: unpadded_base64.encode(key.sign(essential))}}
     canonical = encode(pdu)
@@ -107,12 +110,3 @@ def _reference(of: Reference, version: RoomVersion) -> EventId | list[object]:
         assert isinstance(of, tuple), "room versions 1 and 2 want the reference hash beside the event id"
         digest = of[1]
     return [event_id, {"sha256": digest}]
-
-
-def _encode_known(value: Json) -> bytes:
-    """The canonical JSON of what `encode_checked` has passed as strict: no float can be in it."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        # Keys of a subclass of str, as user ids in power levels.
-        return canonical_json.encode(value)

@@ -34,8 +34,10 @@ _STRICT_LOW, _STRICT_HIGH = -(2**53) + 1, 2**53 - 1
 # Older versions set no bound. What orjson can hold is ours: beyond it an event could be stored but not served.
 _LOOSE_LOW, _LOOSE_HIGH = -(2**63), 2**64 - 1
 
-# Finds every float in orjson's output, and sometimes a text that looks like one, which costs only the slow path.
-_FLOAT_LIKE = re.compile(rb"(?:^|[:,\[])-?[0-9]+[.e]")
+# Finds, in orjson's output, every float, every integer of 16 digits or more, and null, which may have been NaN.
+# A text that looks like one costs only the slow path.
+# The pattern begins with a set, which `re` can look for quickly; the look-ahead spares most attempts.
+_SUSPECT = re.compile(rb"[:,\[](?=[-n0-9])(?:null|-?[0-9]+[.e]|-?[0-9]{16})")
 # Every run of digits becomes zeros, so that a long one is found by a search for a constant.
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord("x") for byte in range(256))
 _LONG_NUMBER = b"0" * 19
@@ -53,21 +55,30 @@ def encode(value: Any) -> bytes:
         data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return _encode_slowly(value)
-    if _FLOAT_LIKE.search(data) or b"null" in data:
+    return _encode_slowly(value) if _is_suspect(data) else data
+
+
+def encode_known(value: Any) -> bytes:
+    """The canonical JSON of what `check` has passed as strict: there is no float in it to look for."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # A key of a subclass of str, as a user id in power levels.
         return _encode_slowly(value)
-    return data
 
 
 def encode_checked(value: Any, *, strict: bool = True, max_depth: int = MAX_DEPTH) -> bytes:
     """`check` and `encode` in one, cheaper than one after the other."""
-    if not strict:
-        _check_structure(value, floats=True, low=_LOOSE_LOW, high=_LOOSE_HIGH, max_depth=max_depth)
-        return encode(value)
-    _check_structure(value, floats=False, low=_STRICT_LOW, high=_STRICT_HIGH, max_depth=max_depth)
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        return _encode_slowly(value)
+        data = b""
+    # What orjson has encoded has text for keys and no lone surrogate; the rest shows in its bytes.
+    if not _is_suspect(data) and data.count(b"[") + data.count(b"{") <= max_depth:
+        return data
+    low, high = (_STRICT_LOW, _STRICT_HIGH) if strict else (_LOOSE_LOW, _LOOSE_HIGH)
+    _check_structure(value, floats=not strict, low=low, high=high, max_depth=max_depth)
+    return _encode_slowly(value)
 
 
 def check(value: Any, *, strict: bool = True, max_depth: int = MAX_DEPTH) -> None:
@@ -94,6 +105,10 @@ def decode(data: bytes, *, max_depth: int = MAX_BODY_DEPTH) -> Any:
     if data.count(b"[") + data.count(b"{") > max_depth:
         _check_depth(value, max_depth)
     return value
+
+
+def _is_suspect(data: bytes) -> bool:
+    return data[:1] not in (b"{", b"[", b'"') or _SUSPECT.search(data) is not None
 
 
 def _encode_slowly(value: Any) -> bytes:

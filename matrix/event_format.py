@@ -58,8 +58,8 @@ def parse_pdu(pdu: Json, version: RoomVersion) -> Event:
 def check_format(pdu: Json, version: RoomVersion) -> None:
     """Types, grammars and counts of a PDU that is canonical JSON. Raises: BadEvent."""
     for key, kind in _REQUIRED:
-        # By type(), since true and false are instances of int.
-        if type(pdu.get(key)) is not kind:
+        value = pdu.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise BadEvent(f"{key} is missing or not {kind.__name__}")
     _check_texts(pdu, version)
     _check_integers(pdu, version)

@@ -7,7 +7,7 @@ from functools import cache
 
 from attrs import frozen
 
-from matrix.events import Json
+from matrix.events import Event, Json, from_pdu
 from matrix.room_versions import RoomVersion
 
 _KEYS = (
@@ -43,6 +43,11 @@ def redact(pdu: Json, version: RoomVersion) -> Json:
     redacted = {key: pdu[key] for key in kept.keys if key in pdu}
     redacted["content"] = _redact_content(pdu["type"], pdu.get("content", {}), kept)
     return redacted
+
+
+def redact_event(event: Event) -> Event:
+    """The event as it is after its redaction; its id is the same."""
+    return from_pdu(redact(event.pdu, event.version), event.version, event.event_id)
 
 
 def _redact_content(event_type: str, content: Json, kept: _Kept) -> Json:

@@ -5,7 +5,7 @@ Source: appendices, "Unpadded Base64".
 
 from binascii import Error, a2b_base64, b2a_base64
 
-_TO_URL_SAFE = str.maketrans("+/", "-_")
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -14,7 +14,7 @@ def encode(data: bytes) -> str:
 
 
 def encode_url_safe(data: bytes) -> str:
-    return encode(data).translate(_TO_URL_SAFE)
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_SAFE).decode("ascii")
 
 
 def decode(text: str) -> bytes:
