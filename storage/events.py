@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 from attrs import define, field, frozen
-from matrix.redaction import redact
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.interfaces import IReactorTime
 
 from matrix.events import Event, from_pdu
 from matrix.ids import EventId
+from matrix.redaction import redact
 from matrix.room_versions import ROOM_VERSIONS
-from storage.change import Change, Custom, Entry, Insert, int_array
+from storage.change import Change, Custom, Entry, Insert, Kind, int_array
 from storage.database import Database
 from storage.loader import Loader
 
@@ -41,6 +41,7 @@ class StoredEvent:
     flags: int = 0  # of Flags
     replaces: int | None = None
     redacted_by: int | None = None
+    redacted: int | None = None  # of a redaction that has just been applied: the event that it redacted
     client_json: bytes | None = field(default=None, repr=False)  # cache of services/rooms/serialise
 
     @property
@@ -155,9 +156,19 @@ def find_events_by_id(cur: Cursor, event_ids: list[EventId]) -> dict[EventId, St
 
 
 def events_between(cur: Cursor, after: int, upto: int, limit: int) -> list[StoredEvent]:
-    """The events of the stream in (after, upto], in order."""
+    """The events of the stream in (after, upto], in order; redactions know what they redacted."""
     cur.execute(f"{_SELECT} WHERE e.position > %s AND e.position <= %s ORDER BY 3 LIMIT %s", (after, upto, limit))
-    return [_stored(row) for row in cur]
+    events = [_stored(row) for row in cur]
+    redactions = {stored.nid: stored for stored in events if stored.event.redacts is not None}
+    if redactions:
+        cur.execute(
+            "SELECT t.redacted_by, t.event_nid FROM events r JOIN events t ON t.redacted_by = r.event_nid"
+            " AND t.event_id = ANY(%s) WHERE r.event_nid = ANY(%s)",
+            ([stored.event.redacts for stored in redactions.values()], list(redactions)),
+        )
+        for redaction_nid, target_nid in cur:
+            redactions[redaction_nid].redacted = target_nid
+    return events
 
 
 class Events:
@@ -189,6 +200,10 @@ class Events:
             self._by_nid.move_to_end(nid)
         return stored
 
+    def forget(self, stored: StoredEvent) -> None:
+        self._by_nid.pop(stored.nid, None)
+        self._nid_by_id.pop(stored.event_id, None)
+
     async def get(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
         """Those events that exist, by number."""
         found: dict[int, StoredEvent] = {}
@@ -219,6 +234,14 @@ class Events:
             loaded = await self._ids.load_many(missing)
             found.update((event_id, self.remember(stored)) for event_id, stored in loaded.items())
         return found
+
+    def read_stream(self, entries: list[Entry]) -> None:
+        """Redacts the events in memory that a redaction has been applied to."""
+        for entry in entries:
+            if entry.kind is Kind.EVENT and entry.body.redacted is not None:
+                target = self._by_nid.get(entry.body.redacted)
+                if target is not None:
+                    target.redact(entry.body.nid)
 
     async def find(self, event_id: EventId) -> StoredEvent | None:
         return (await self.by_id([event_id])).get(event_id)

@@ -8,7 +8,7 @@ import logging
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorFromThreads, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,15 +25,17 @@ RECONNECT_S = 1.0
 LOOK_S = 15.0
 
 
-class IReactorTail(IReactorTime, IReactorFDSet):
-    """What the tail needs of a reactor."""
+class IReactorStorage(IReactorTime, IReactorFDSet, IReactorFromThreads):
+    """What storage needs of a reactor."""
 
 
 @implementer(IReadDescriptor)
 class Tail:
     """One connection that listens, in the reactor; reads happen on the database's threads, one at a time."""
 
-    def __init__(self, dsn: str, *, database: Database, reactor: IReactorTail, events: Events, instance: str) -> None:
+    def __init__(
+        self, dsn: str, *, database: Database, reactor: IReactorStorage, events: Events, instance: str
+    ) -> None:
         self._dsn = dsn
         self._database = database
         self._reactor = reactor

@@ -1,0 +1,167 @@
+"""The head of each room in memory: what the next event is decided on.
+
+A head is ahead of the database by the changes of this process that are not committed yet: each names the one before
+as what it was decided on, so that many senders in one room share a transaction. If one is refused, all after it are,
+and the head is read anew.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from homeserver.runtime.linearizer import Linearizer
+from matrix.errors import NotFound
+from matrix.events import StateKey
+from matrix.ids import EventId, RoomId
+from matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from storage.change import Change, Entry, Kind
+from storage.database import Database
+from storage.events import Events, StoredEvent
+from storage.rooms import RoomRow, find_room, find_rooms, load_head
+
+Extremity = tuple[int, EventId, int]  # number, id, depth
+
+
+@define(eq=False)
+class Head:
+    """`state` is the room's resolved state: event numbers by (type, state_key)."""
+
+    room_nid: int
+    room_id: RoomId
+    version: RoomVersion
+    after: int | Change
+    extremities: list[Extremity]
+    state: dict[StateKey, int] = field(repr=False)
+
+    @property
+    def depth(self) -> int:
+        return max((depth for _, _, depth in self.extremities), default=0)
+
+    def advance(self, stored: StoredEvent) -> None:
+        """The event comes next: it follows those extremities that it names."""
+        named = set(stored.event.prev_events)
+        self.extremities = [known for known in self.extremities if known[1] not in named]
+        self.extremities.append((stored.nid, stored.event_id, stored.event.depth))
+        if stored.event.is_state:
+            self.state[stored.event.key] = stored.nid
+
+
+class Heads:
+    """Heads by room, the least recently used forgotten beyond `max_state` state entries in all."""
+
+    def __init__(self, *, database: Database, events: Events, max_state: int = 500_000) -> None:
+        self._database = database
+        self._events = events
+        self._max_state = max_state
+        self._rooms: dict[str, RoomRow] = {}
+        self._rooms_by_nid: dict[int, RoomRow] = {}
+        self._heads: OrderedDict[int, Head] = OrderedDict()
+        self.linearizer = Linearizer()
+
+    async def room(self, room_id: RoomId) -> RoomRow:
+        """Raises: NotFound."""
+        row = await self.find_room(room_id)
+        if row is None:
+            raise NotFound("Unknown room")
+        return row
+
+    async def find_room(self, room_id: RoomId) -> RoomRow | None:
+        row = self._rooms.get(room_id)
+        if row is None:
+            row = await self._database.read(find_room, room_id)
+            if row is not None:
+                self._know(row)
+        return row
+
+    async def rooms(self, room_nids: Iterable[int]) -> dict[int, RoomRow]:
+        """Rows by number."""
+        wanted = list(room_nids)
+        missing = [nid for nid in wanted if nid not in self._rooms_by_nid]
+        if missing:
+            for row in (await self._database.read(find_rooms, missing)).values():
+                self._know(row)
+        return {nid: self._rooms_by_nid[nid] for nid in wanted if nid in self._rooms_by_nid}
+
+    def _know(self, row: RoomRow) -> None:
+        self._rooms[row.room_id] = row
+        self._rooms_by_nid[row.room_nid] = row
+
+    async def get(self, room_id: RoomId) -> Head:
+        """The room's head. Whoever is going to decide on it holds `linearizer.of(room_id)`. Raises: NotFound."""
+        row = await self.room(room_id)
+        head = self._heads.get(row.room_nid)
+        if head is None:
+            loaded = await self._database.run(load_head, row.room_nid)
+            # Another reader may have been faster, and a decision may already stand on its head.
+            head = self._heads.get(row.room_nid)
+            if head is None:
+                version = ROOM_VERSIONS[row.version]
+                head = Head(row.room_nid, row.room_id, version, loaded.position, loaded.extremities, loaded.state)
+                self._heads[row.room_nid] = head
+                self._drop_oldest(head)
+        self._heads.move_to_end(row.room_nid)
+        return head
+
+    def known(self, room_nid: int) -> Head | None:
+        """The head if it is in memory."""
+        return self._heads.get(room_nid)
+
+    def put(self, head: Head) -> None:
+        """A new room's."""
+        self._know(RoomRow(head.room_nid, head.room_id, head.version.id))
+        self._heads[head.room_nid] = head
+
+    def forget(self, room_nid: int) -> None:
+        self._heads.pop(room_nid, None)
+
+    def forget_room(self, room_id: RoomId) -> None:
+        """A room that was never committed, or was purged."""
+        row = self._rooms.pop(room_id, None)
+        if row is not None:
+            self._rooms_by_nid.pop(row.room_nid, None)
+            self.forget(row.room_nid)
+
+    async def state_events(self, head: Head, keys: Iterable[StateKey]) -> dict[StateKey, StoredEvent]:
+        """The events of those keys that are in the state of the head."""
+        nids = {key: head.state[key] for key in keys if key in head.state}
+        found = await self._events.get(nids.values())
+        return {key: found[nid] for key, nid in nids.items() if nid in found}
+
+    async def state_event(self, head: Head, event_type: str, state_key: str = "") -> StoredEvent | None:
+        return (await self.state_events(head, [(event_type, state_key)])).get((event_type, state_key))
+
+    def read_stream(self, entries: list[Entry]) -> None:
+        """Folds what was committed. Our own changes are in their heads already; others' replace them."""
+        for entry in entries:
+            head = self._heads.get(entry.room_nid) if entry.room_nid is not None else None
+            if head is None:
+                continue
+            if entry.kind is Kind.EVENT:
+                self._fold(head, entry)
+            elif entry.kind is Kind.ROOM:
+                self.forget(head.room_nid)
+
+    def _fold(self, head: Head, entry: Entry) -> None:
+        if isinstance(head.after, Change):
+            if entry in head.after.entries and entry.position == head.after.position_in(head.room_nid):
+                head.after = entry.position
+            return
+        if entry.position <= head.after:
+            return
+        stored: StoredEvent = entry.body
+        linear = set(stored.event.prev_events) == {event_id for _, event_id, _ in head.extremities}
+        if stored.event.is_state or stored.flags or not linear:
+            self.forget(head.room_nid)
+            return
+        head.advance(stored)
+        head.after = entry.position
+
+    def _drop_oldest(self, but: Head) -> None:
+        total = sum(len(head.state) for head in self._heads.values())
+        for room_nid, head in list(self._heads.items()):
+            if total <= self._max_state:
+                return
+            if head is not but and not isinstance(head.after, Change):
+                total -= len(head.state)
+                del self._heads[room_nid]

@@ -1,0 +1,300 @@
+"""The one way in for events: decide on a room's head, put it into the stream, say what became of it.
+
+Theory of operation. One decision at a time for each room (linearizer). A decision reads the head in memory, loads the
+few state events that the auth rules look at, builds each event after the one before, checks it, and hands one change
+to the committer. The head is advanced at once, before the commit, so that the next sender decides on it without
+waiting for the disk: the lock is held for microseconds, not for a commit. If another process was faster, the change
+is refused; the head is read anew and everything is decided again, on what is now there.
+
+Source: server-server API, "Checks performed on receipt of a PDU"; client-server API, "Sending events to a room".
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import field, frozen
+from psycopg2 import errors
+from twisted.internet.defer import Deferred
+
+from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.heads import Head, Heads
+from matrix import auth_rules
+from matrix.auth_needs import auth_keys, state_keys
+from matrix.building import Draft, build
+from matrix.errors import AuthRuleFailed, BadEvent, BadRequest, EventTooLarge, Forbidden, MatrixError, TooLarge
+from matrix.events import Event, Json, StateKey
+from matrix.ids import EventId, RoomId, ServerName, UserId
+from matrix.power_levels import PowerLevels
+from matrix.room_versions import RoomVersion
+from matrix.signing import SigningKey
+from storage import event_transactions, memberships, relations, state
+from storage import events as event_rows
+from storage.change import Change, Entry, HeadMoved, Kind, int_array
+from storage.commit import Committer
+from storage.database import Database
+from storage.event_transactions import TransactionKey
+from storage.events import EventRow, Events, StoredEvent
+from storage.interning import EVENT_BLOCK, ROOM_BLOCK, Nids, StateKeys
+from storage.rooms import ADD_ROOM
+
+# Another process may be faster this often before the client is told to come back.
+ATTEMPTS = 20
+# Of more extremities than this an event names the deepest; a PDU may name 20: server-server API, "PDUs".
+MAX_PREV_EVENTS = 10
+MAX_DEPTH = 2**53 - 1
+
+
+@frozen(kw_only=True)
+class NewEvent:
+    """What a user of ours wants to say in a room; its place is found when it is decided."""
+
+    type: str
+    sender: UserId
+    content: Json = field(repr=False)
+    state_key: str | None = None
+    redacts: EventId | None = None
+    origin_server_ts: int | None = None  # ms; now, if None
+
+
+Decision = Callable[[Head], Awaitable[Sequence[NewEvent]]]
+
+
+@frozen(kw_only=True)
+class Signer:
+    """In whose name events are made."""
+
+    server_name: ServerName
+    key: SigningKey
+
+
+@frozen(eq=False)
+class _Decided:
+    change: Change
+    events: list[StoredEvent]
+
+
+class Intake:
+    """Events of our own users into rooms that we are in."""
+
+    def __init__(
+        self,
+        *,
+        heads: Heads,
+        events: Events,
+        database: Database,
+        committer: Committer,
+        state_keys: StateKeys,
+        signer: Signer,
+        clock: Clock,
+    ) -> None:
+        self._heads = heads
+        self._events = events
+        self._database = database
+        self._committer = committer
+        self._state_keys = state_keys
+        self._signer = signer
+        self._clock = clock
+        self._event_nids = Nids("event_nids", EVENT_BLOCK, database=database)
+        self._room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
+
+    async def send(
+        self, room_id: RoomId, new: Sequence[NewEvent] | Decision, *, transaction: TransactionKey | None = None
+    ) -> list[StoredEvent]:
+        """Sends events one after another, all or none; returns when they are durable.
+
+        `new` may be a function of the head, called again if the head moved. With a `transaction` that was used before,
+        the event sent then is given and nothing is sent.
+
+        Raises: NotFound, Forbidden, BadRequest, TooLarge.
+        """
+        for _ in range(ATTEMPTS):
+            async with self._heads.linearizer.of(room_id):
+                decided, committed = await self._decide_and_commit(room_id, new, transaction)
+            if decided is None or committed is None:
+                return []
+            try:
+                await committed
+            except HeadMoved:
+                await self._start_over(room_id, decided)
+                continue
+            except errors.UniqueViolation:
+                await self._start_over(room_id, decided)
+                if transaction is None or (sent := await self._sent_before(transaction)) is None:
+                    raise
+                return [sent]
+            except BaseException:
+                await self._start_over(room_id, decided)
+                raise
+            return decided.events
+        raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
+
+    async def create(
+        self, version: RoomVersion, new: Sequence[NewEvent], *, room_type: str | None = None
+    ) -> tuple[RoomId, list[StoredEvent]]:
+        """Makes a room out of its first events, all or none. The first is m.room.create."""
+        (room_nid,) = await self._room_nids.take(1)
+        creator = new[0].sender
+        room_id = None if version.room_id_is_create_hash else _random_room_id(self._signer.server_name)
+        head = Head(room_nid, room_id or RoomId(""), version, 0, [], {})
+        change = Change()
+        try:
+            events = await self._decide(head, change, new)
+        except _REFUSALS as error:
+            raise _for_client(error) from error
+        head.room_id = events[0].event.room_id
+        change.put(ADD_ROOM, (room_nid, head.room_id, version.id, creator, room_type))
+        # The room's row must be there before the statement that sets its extremities.
+        change.rows.insert(0, change.rows.pop())
+        try:
+            await self._committer(change)
+        except BaseException:
+            self._undo(events)
+            raise
+        self._heads.put(head)
+        return head.room_id, events
+
+    async def _decide_and_commit(
+        self, room_id: RoomId, new: Sequence[NewEvent] | Decision, transaction: TransactionKey | None
+    ) -> "tuple[_Decided | None, Deferred[object] | None]":
+        head = await self._heads.get(room_id)
+        wanted = await new(head) if callable(new) else new
+        if not wanted:
+            return None, None
+        change = Change()
+        try:
+            events = await self._decide(head, change, wanted)
+        except _REFUSALS as error:
+            raise _for_client(error) from error
+        if transaction is not None:
+            key = (transaction.user_id, transaction.device, transaction.transaction_id)
+            change.put(event_transactions.ADD, (*key, events[0].nid, self._clock.now_ms()))
+        return _Decided(change, events), self._committer(change)
+
+    async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
+        """Builds and checks the events, each on the state after the one before, and advances the head."""
+        nids = await self._event_nids.take(len(wanted))
+        pairs = {(new.type, new.state_key) for new in wanted if new.state_key is not None}
+        key_nids = await self._state_keys.nids(pairs) if pairs else {}
+        change.on_head(head.room_nid, head.after)
+        made: list[StoredEvent] = []
+        try:
+            for nid, new in zip(nids, wanted, strict=True):
+                stored = await self._make(head, change, nid, new, key_nids)
+                head.advance(stored)
+                made.append(stored)
+        except BaseException:
+            self._undo(made)
+            raise
+        head.after = change
+        change.put(
+            event_rows.SET_EXTREMITIES, (head.room_nid, int_array([extremity[0] for extremity in head.extremities]))
+        )
+        return made
+
+    async def _make(
+        self, head: Head, change: Change, nid: int, new: NewEvent, key_nids: dict[StateKey, int]
+    ) -> StoredEvent:
+        judged_by = await self._heads.state_events(
+            head, state_keys(head.version, new.type, new.sender, new.state_key, new.content)
+        )
+        auth = [
+            judged_by[key]
+            for key in auth_keys(head.version, new.type, new.sender, new.state_key, new.content)
+            if key in judged_by
+        ]
+        prev = sorted(head.extremities, key=lambda extremity: -extremity[2])[:MAX_PREV_EVENTS]
+        event = await self._build(head, new, auth, [extremity[0] for extremity in prev])
+        auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
+        entry = Entry(Kind.EVENT, head.room_nid, event.state_key if event.type == "m.room.member" else None, position=0)
+        replaces = head.state.get(event.key) if event.is_state else None
+        stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces)
+        entry.body = self._events.remember(stored)
+        await self._apply_redaction(change, stored, judged_by)
+        key_nid = key_nids.get(event.key) if event.is_state else None
+        self._put(change, EventRow(stored, key_nid, [one[0] for one in prev], [one.nid for one in auth]))
+        return stored
+
+    async def _build(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev_nids: list[int]) -> Event:
+        version = head.version
+        prev = await self._events.get(prev_nids)
+        draft = Draft(
+            type=new.type,
+            sender=new.sender,
+            content=new.content,
+            room_id=head.room_id or None,
+            origin_server_ts=self._clock.now_ms() if new.origin_server_ts is None else new.origin_server_ts,
+            depth=min(MAX_DEPTH, head.depth + 1),
+            prev_events=[prev[nid].event for nid in prev_nids],
+            auth_events=[stored.event for stored in auth],
+            state_key=new.state_key,
+            redacts=new.redacts,
+            event_id=None if version.event_id_is_hash else _random_event_id(self._signer.server_name),
+        )
+        event = build(draft, version, self._signer.server_name, self._signer.key)
+        if not head.room_id:
+            head.room_id = event.room_id
+        return event
+
+    def _put(self, change: Change, row: EventRow) -> None:
+        stored, event = row.stored, row.stored.event
+        assert stored.entry is not None
+        at = change.announce(stored.entry)
+        event_rows.add(change, row, at)
+        relations.add(change, stored, at)
+        if row.state_key_nid is None:
+            return
+        state.set_state(change, stored.room_nid, row.state_key_nid, stored.nid, at)
+        if event.membership is not None:
+            change.put(memberships.PUT, (stored.room_nid, event.state_key, event.membership, stored.nid, at, False))
+
+    async def _apply_redaction(
+        self, change: Change, redaction: StoredEvent, judged_by: dict[StateKey, StoredEvent]
+    ) -> None:
+        """Source: room version 3, "Handling redactions"."""
+        event = redaction.event
+        if event.redacts is None:
+            return
+        target = await self._events.find(event.redacts)
+        if target is None or target.room_nid != redaction.room_nid or target.event.type == "m.room.create":
+            return
+        levels = judged_by.get(("m.room.power_levels", ""))
+        create = judged_by[("m.room.create", "")].event
+        may = PowerLevels.of(event.version, create, levels.event if levels else None)
+        if may.of_user(event.sender) >= may.redact or event.sender.domain == target.event.sender.domain:
+            redaction.redacted = target.nid
+            change.put(event_rows.SET_REDACTED, (target.nid, redaction.nid))
+
+    async def _start_over(self, room_id: RoomId, decided: _Decided) -> None:
+        """Waits for what was handed over before, then forgets the head that stood on what was refused."""
+        self._undo(decided.events)
+        await self._committer(Change())
+
+    def _undo(self, made: list[StoredEvent]) -> None:
+        """What was decided will not be: no look-up may find it, and no decision may stand on it."""
+        for stored in made:
+            self._events.forget(stored)
+            self._heads.forget(stored.room_nid)
+
+    async def _sent_before(self, transaction: TransactionKey) -> StoredEvent | None:
+        event_id = await self._database.read(event_transactions.find_sent, transaction)
+        return None if event_id is None else await self._events.find(event_id)
+
+
+_REFUSALS = (AuthRuleFailed, BadEvent)
+
+
+def _for_client(error: AuthRuleFailed | BadEvent) -> MatrixError:
+    if isinstance(error, AuthRuleFailed):
+        return Forbidden(error.reason)
+    if isinstance(error, EventTooLarge):
+        return TooLarge(str(error))
+    return BadRequest(str(error))
+
+
+def _random_room_id(server_name: ServerName) -> RoomId:
+    # 18 letters as Synapse's, without those that a colon or a shell would mind.
+    return RoomId(f"!{secrets.token_urlsafe(14)}:{server_name}")
+
+
+def _random_event_id(server_name: ServerName) -> EventId:
+    return EventId(f"${secrets.token_urlsafe(18)}:{server_name}")

@@ -1,0 +1,1 @@
+"""Sync: what happened since a position, for one device of one user."""

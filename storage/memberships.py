@@ -1,0 +1,51 @@
+"""Who is and was in which room: the current membership of each user in each room, found from both sides."""
+
+from attrs import define
+from psycopg2.extensions import cursor as Cursor
+
+from matrix.ids import UserId
+from storage.change import Custom, Insert
+
+PUT = Insert(
+    "memberships",
+    {
+        "room_nid": "int",
+        "user_id": "text",
+        "membership": "text",
+        "event_nid": "bigint",
+        "position": "bigint",
+        "forgotten": "bool",
+    },
+    key=("room_nid", "user_id"),
+    on_conflict="update",
+)
+FORGET = Custom(
+    {"room_nid": "int", "user_id": "text"},
+    "UPDATE memberships m SET forgotten = true FROM {v} WHERE m.room_nid = v.room_nid AND m.user_id = v.user_id",
+)
+
+
+@define(slots=True)
+class Membership:
+    """`position` is the member event's; `forgotten` only of rooms that the user has left."""
+
+    membership: str
+    event_nid: int
+    position: int
+    forgotten: bool = False
+
+
+def rooms_of(cur: Cursor, user_id: str) -> dict[int, Membership]:
+    """All rooms that the user has a membership of, forgotten ones too."""
+    cur.execute(
+        "SELECT room_nid, membership, event_nid, position, forgotten FROM memberships WHERE user_id = %s", (user_id,)
+    )
+    return {row[0]: Membership(*row[1:]) for row in cur}
+
+
+def members_of(cur: Cursor, room_nid: int) -> dict[UserId, str]:
+    """Each user's membership of the room, without those who left or never came."""
+    cur.execute(
+        "SELECT user_id, membership FROM memberships WHERE room_nid = %s AND membership <> 'leave'", (room_nid,)
+    )
+    return {UserId(user_id): membership for user_id, membership in cur}

@@ -1,0 +1,49 @@
+"""Which events refer to which, by `m.relates_to`.
+
+Source: client-server API, "Forming relationships between events".
+"""
+
+from matrix.relations import relation_of
+from psycopg2.extensions import cursor as Cursor
+
+from matrix.ids import EventId
+from storage.change import At, Change, Insert
+from storage.events import StoredEvent
+
+_ADD = Insert(
+    "relations",
+    {
+        "event_nid": "bigint",
+        "room_nid": "int",
+        "parent_id": "text",
+        "rel_type": "text",
+        "aggregation_key": "text",
+        "type": "text",
+        "sender": "text",
+        "position": "bigint",
+        "depth": "bigint",
+    },
+    key=("event_nid",),
+    on_conflict="ignore",
+)
+
+
+def add(change: Change, stored: StoredEvent, position: At | int) -> None:
+    """Puts the event's relation into the change, if it has one."""
+    event = stored.event
+    relation = relation_of(event.content)
+    if relation is None or event.is_state:
+        return
+    row = (stored.nid, stored.room_nid, relation.event_id, relation.rel_type, relation.key)
+    change.put(_ADD, (*row, event.type, event.sender, position, event.depth))
+
+
+def has_annotated(cur: Cursor, parent_id: EventId, sender: str, event_type: str, key: str) -> bool:
+    """Has the user annotated the event so already, and not redacted it?"""
+    cur.execute(
+        "SELECT 1 FROM relations r JOIN events e USING (event_nid) WHERE r.parent_id = %s"
+        " AND r.rel_type = 'm.annotation' AND r.sender = %s AND r.type = %s AND r.aggregation_key = %s"
+        " AND e.redacted_by IS NULL LIMIT 1",
+        (parent_id, sender, event_type, key),
+    )
+    return cur.fetchone() is not None
