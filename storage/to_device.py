@@ -1,0 +1,86 @@
+"""Messages from device to device, kept until the receiving device has synced past them.
+
+Source: client-server API, "Send-to-Device messaging".
+"""
+
+from psycopg2 import errors
+from psycopg2.extensions import cursor as Cursor
+
+from storage.change import Custom, Delete, Insert
+
+ADD = Insert("to_device", {"user_id": "text", "device_id": "text", "position": "bigint", "json": "text"})
+# For the sync service: everything that the device has acknowledged by coming back with a token.
+DELETE_UPTO = Custom(
+    {"user_id": "text", "device_id": "text", "position": "bigint"},
+    "DELETE FROM to_device t USING {v}"
+    " WHERE t.user_id = v.user_id AND t.device_id = v.device_id AND t.position <= v.position",
+)
+DELETE_OF_DEVICE = Delete("to_device", {"user_id": "text", "device_id": "text"})
+ADD_TRANSACTION = Insert(
+    "to_device_transactions",
+    {"sender": "text", "device": "text", "transaction_id": "text", "made_ms": "bigint"},
+    key=("sender", "device", "transaction_id"),
+)
+# A change with ADD_TRANSACTION fails with this if the transaction was done already, by this process or another.
+AlreadySent = errors.UniqueViolation
+
+
+def is_sent(cur: Cursor, sender: str, device: str, transaction_id: str) -> bool:
+    cur.execute(
+        "SELECT 1 FROM to_device_transactions WHERE sender = %s AND device = %s AND transaction_id = %s",
+        (sender, device, transaction_id),
+    )
+    return cur.fetchone() is not None
+
+
+def find_devices(cur: Cursor, user_ids: list[str]) -> dict[str, list[str]]:
+    """The devices of each user that has any: who can be sent messages."""
+    cur.execute("SELECT user_id, device_id FROM devices WHERE user_id = ANY(%s)", (user_ids,))
+    devices: dict[str, list[str]] = {}
+    for user_id, device_id in cur:
+        devices.setdefault(user_id, []).append(device_id)
+    return devices
+
+
+def pending(
+    cur: Cursor, user_id: str, device_id: str, upto: int, limit: int = 100, after: int = 0
+) -> list[tuple[int, str]]:
+    """The oldest messages in (after, upto] with their positions, as ready JSON `{"type", "sender", "content"}`.
+
+    100 messages is what the specification recommends as the most of one sync.
+    """
+    cur.execute(
+        "SELECT position, json FROM to_device WHERE user_id = %s AND device_id = %s AND position > %s"
+        " AND position <= %s ORDER BY position LIMIT %s",
+        (user_id, device_id, after, upto, limit),
+    )
+    return [(position, text) for position, text in cur]
+
+
+def delete_upto(cur: Cursor, user_id: str, device_id: str, position: int) -> int:
+    """Deletes what the device has acknowledged; gives how many. One statement. See also DELETE_UPTO."""
+    cur.execute(
+        "DELETE FROM to_device WHERE user_id = %s AND device_id = %s AND position <= %s",
+        (user_id, device_id, position),
+    )
+    return cur.rowcount
+
+
+def trim_transactions(cur: Cursor, before_ms: int, limit: int = 5_000) -> int:
+    """Forgets transactions older than `before_ms`, at most `limit`; gives how many."""
+    cur.execute(
+        "DELETE FROM to_device_transactions WHERE ctid IN (SELECT ctid FROM to_device_transactions"
+        " WHERE made_ms < %s ORDER BY made_ms LIMIT %s)",
+        (before_ms, limit),
+    )
+    return cur.rowcount
+
+
+def trim_orphans(cur: Cursor, limit: int = 5_000) -> int:
+    """Deletes messages for devices that are gone (they were sent while the device was deleted); gives how many."""
+    cur.execute(
+        "DELETE FROM to_device WHERE ctid IN (SELECT t.ctid FROM to_device t WHERE NOT EXISTS"
+        " (SELECT 1 FROM devices d WHERE d.user_id = t.user_id AND d.device_id = t.device_id) LIMIT %s)",
+        (limit,),
+    )
+    return cur.rowcount
