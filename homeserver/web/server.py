@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 
-from homeserver.web.connection import Connection, Limits, Shared
+from homeserver.web.connection import Connection, Shared
+from homeserver.web.exchange import Limits
 from homeserver.web.outflow import OnThread
 from homeserver.web.router import Router
 

@@ -20,7 +20,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from homeserver.web.connection import Connection, Limits
+from homeserver.web.connection import Connection
+from homeserver.web.exchange import Limits
 from homeserver.web.router import Router
 from homeserver.web.server import HttpServer
 
