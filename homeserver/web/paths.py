@@ -79,38 +79,62 @@ class Paths(Generic[R]):
                 return endpoint, [], True
         if path[:1] != b"/":
             return None, [], False
-        values: list[bytes] = []
-        known, endpoint = self._descend(self._root, method, path[1:].split(b"/"), 0, values)
-        return endpoint, values, known
+        search = _Search[R](path[1:].split(b"/"))
+        endpoint = search.run(self._root, method)
+        return endpoint, search.values, search.is_known
 
-    def _descend(
-        self, node: _Node[R], method: str, segments: list[bytes], at: int, values: list[bytes]
-    ) -> tuple[bool, Endpoint[R] | None]:
-        """Whether the path is known from here on, and its endpoint. Recursion ends with the deepest pattern."""
-        known = False
-        if at == len(segments):
-            if node.by_method:
-                return True, node.by_method.get(method)
-            return False, None
-        segment = segments[at]
-        child = node.literals.get(segment)
-        if child is None and b"%" in segment:
-            child = node.literals.get(unquote_to_bytes(segment))
-        if child is not None:
-            known, endpoint = self._descend(child, method, segments, at + 1, values)
-            if endpoint is not None:
-                return True, endpoint
-        if node.parameter is not None and segment:
-            values.append(segment)
-            also_known, endpoint = self._descend(node.parameter, method, segments, at + 1, values)
-            known = known or also_known
-            if endpoint is not None:
-                return True, endpoint
-            values.pop()
-        if node.rest:
-            values.append(b"/".join(segments[at:]))
-            return True, node.rest.get(method)
-        return known, None
+
+class _Search(Generic[R]):
+    """One walk through the trie. Where a literal is taken, the branches not taken are noted, to come back to."""
+
+    __slots__ = ("_branches", "_segments", "is_known", "values")
+
+    def __init__(self, segments: list[bytes]) -> None:
+        self.values: list[bytes] = []
+        self.is_known = False
+        self._segments = segments
+        # Node, depth, number of values at it, and whether it is its rest that is to be tried. Last in, first tried.
+        self._branches: list[tuple[_Node[R], int, int, bool]] = []
+
+    def run(self, root: _Node[R], method: str) -> Endpoint[R] | None:
+        by_method = self._walk(root, 0)
+        while True:
+            if by_method:
+                self.is_known = True
+                if method in by_method:
+                    return by_method[method]
+            if not self._branches:
+                return None
+            node, at, value_count, is_rest = self._branches.pop()
+            del self.values[value_count:]
+            if is_rest:
+                self.values.append(b"/".join(self._segments[at:]))
+                by_method = node.rest
+            else:
+                assert node.parameter is not None, "only a parameter is noted as a branch"
+                self.values.append(self._segments[at])
+                by_method = self._walk(node.parameter, at + 1)
+
+    def _walk(self, node: _Node[R], at: int) -> dict[str, Endpoint[R]] | None:
+        """What stands at the end of the first way through; None if it leads nowhere."""
+        segments, branches = self._segments, self._branches
+        while at < len(segments):
+            segment = segments[at]
+            if node.rest:
+                branches.append((node, at, len(self.values), True))
+            child = node.literals.get(segment)
+            if child is None and b"%" in segment:
+                child = node.literals.get(unquote_to_bytes(segment))
+            if child is None:
+                if node.parameter is None or not segment:
+                    return None
+                self.values.append(segment)
+                child = node.parameter
+            elif node.parameter is not None and segment:
+                branches.append((node, at, len(self.values), False))
+            node = child
+            at += 1
+        return node.by_method
 
 
 def _parameter(segment: str) -> str | None:
