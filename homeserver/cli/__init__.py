@@ -1,0 +1,1 @@
+"""The command line: `hearth serve` and what an operator does besides."""
