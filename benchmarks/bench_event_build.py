@@ -74,15 +74,19 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode().rstrip("=")
 
 
-def measure(function: Callable[[], Any], times: int = 5_000, rounds: int = 5) -> float:
-    """CPU in microseconds for one call, of the best round."""
-    best = float("inf")
+def measure(functions: dict[str, Callable[[], Any]], times: int = 1_000, rounds: int = 15) -> dict[str, list[float]]:
+    """CPU in microseconds for one call, by round, sorted.
+
+    The rows take turns, so that what else the machine does falls on all of them and they can be compared.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
-        start = time.process_time()
-        for _ in range(times):
-            function()
-        best = min(best, time.process_time() - start)
-    return best / times * 1e6
+        for name, function in functions.items():
+            start = time.process_time()
+            for _ in range(times):
+                function()
+            taken[name].append((time.process_time() - start) / times * 1e6)
+    return {name: sorted(values) for name, values in taken.items()}
 
 
 def main() -> None:
@@ -98,9 +102,9 @@ def main() -> None:
         "check_content_hash": lambda: check_content_hash(event.pdu, V11),
         "verify_event": lambda: verify_event(event.pdu, V11, keys),
     }
-    print(f"an event of {len(message)} bytes, CPU in us")
-    for name, function in rows.items():
-        print(f"{measure(function):8.1f}  {name}")
+    print(f"an event of {len(message)} bytes; CPU in us, best and median of the rounds")
+    for name, values in measure(rows).items():
+        print(f"{values[0]:8.1f} {values[len(values) // 2]:8.1f}  {name}")
 
 
 if __name__ == "__main__":
