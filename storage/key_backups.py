@@ -148,18 +148,27 @@ def delete_keys(cur: Cursor, user_id: str, version: int, room_id: str | None, se
     return _changed(cur, user_id, version, -cur.rowcount) if cur.rowcount else backup
 
 
-def find_keys(
-    cur: Cursor, user_id: str, version: int, room_id: str | None = None, session_id: str | None = None
-) -> dict[str, dict[str, str]]:
-    """The JSON of all keys, those of a room, or one, by room and session."""
+def find_sessions(cur: Cursor, user_id: str, version: int, room_id: str | None = None) -> dict[str, str]:
+    """The keys of all rooms, or of one: a JSON object by session for each room that has any.
+
+    Put together by PostgreSQL: a backup can have 100,000 keys.
+    """
     cur.execute(
-        f"SELECT room_id, session_id, json FROM key_backup_sessions WHERE {_CHOSEN}",
+        "SELECT room_id, '{' || string_agg(to_json(session_id)::text || ':' || json, ',') || '}'"
+        f" FROM key_backup_sessions WHERE {_CHOSEN} GROUP BY room_id",
+        {"user": user_id, "version": version, "room": room_id, "session": None},
+    )
+    return {room: sessions for room, sessions in cur}
+
+
+def find_key(cur: Cursor, user_id: str, version: int, room_id: str, session_id: str) -> str | None:
+    """The JSON of one key."""
+    cur.execute(
+        f"SELECT json FROM key_backup_sessions WHERE {_CHOSEN}",
         {"user": user_id, "version": version, "room": room_id, "session": session_id},
     )
-    found: dict[str, dict[str, str]] = {}
-    for room, session, text in cur:
-        found.setdefault(room, {})[session] = text
-    return found
+    row = cur.fetchone()
+    return None if row is None else row[0]
 
 
 def _lock(cur: Cursor, user_id: str) -> None:
