@@ -10,7 +10,7 @@ import orjson
 from attrs import field, frozen
 from psycopg2.extensions import cursor as Cursor
 
-from storage import device_lists, to_device
+from storage import device_lists, one_time_keys, to_device
 from storage.change import At, Change, Custom, Delete, Kind
 
 Json = dict[str, Any]
@@ -58,11 +58,24 @@ def _record_announced(change: Change, user_id: str, device_id: str) -> bool:
     return False
 
 
-def find_device_keys(cur: Cursor, user_id: str, device_id: str) -> Json | None:
-    """The device's keys as they were uploaded."""
+@frozen
+class Uploaded:
+    """What a device has uploaded: its keys; one-time keys' JSON by algorithm and id; fallback keys by algorithm."""
+
+    device_keys: Json | None
+    one_time_keys: dict[tuple[str, str], str]
+    fallback_keys: dict[str, tuple[str, Any]]
+
+
+def find_uploaded(cur: Cursor, user_id: str, device_id: str, key_ids: list[str]) -> Uploaded:
+    """What an upload must be compared with; of one-time keys those with these ids."""
     cur.execute("SELECT json FROM device_keys WHERE user_id = %s AND device_id = %s", (user_id, device_id))
     row = cur.fetchone()
-    return None if row is None else orjson.loads(row[0])
+    return Uploaded(
+        None if row is None else orjson.loads(row[0]),
+        one_time_keys.find_one_time_keys(cur, user_id, device_id, key_ids),
+        one_time_keys.find_fallback_keys(cur, user_id, device_id),
+    )
 
 
 def device_ids_among(cur: Cursor, user_id: str, names: list[str]) -> set[str]:

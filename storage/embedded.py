@@ -7,6 +7,7 @@ that a killed Hearth left running, and stops it with the last process that used 
 import warnings
 from pathlib import Path
 
+import psutil
 import psycopg2
 
 DATABASE = "hearth"
@@ -61,4 +62,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stops the server if no other process uses it."""
+        # The wheel counts a process that was killed as a user for ever.
+        users = self._server.global_process_id_list
+        users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
         self._server.cleanup()

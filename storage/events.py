@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from attrs import define, field, frozen
+from matrix.relations import relation
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.interfaces import IReactorTime
 
@@ -16,6 +17,7 @@ from matrix.redaction import redact
 from matrix.room_versions import ROOM_VERSIONS
 from storage.change import Change, Custom, Entry, Insert, Kind, int_array
 from storage.database import Database
+from storage.event_transactions import TransactionKey
 from storage.loader import Loader
 
 
@@ -42,6 +44,9 @@ class StoredEvent:
     replaces: int | None = None
     redacted_by: int | None = None
     redacted: int | None = None  # of a redaction that has just been applied: the event that it redacted
+    sent_by: TransactionKey | None = field(default=None, repr=False)  # of an event that this process sent
+    # Do other events refer to it? True and False are known; None has to be looked up.
+    has_children: bool | None = None
     client_json: bytes | None = field(default=None, repr=False)  # cache of services/rooms/serialise
 
     @property
@@ -171,6 +176,24 @@ def events_between(cur: Cursor, after: int, upto: int, limit: int) -> list[Store
     return events
 
 
+def newest_in_rooms(
+    cur: Cursor, room_nids: list[int], after: int, upto: int, limit: int
+) -> dict[int, list[StoredEvent]]:
+    """The newest events that clients may see of each room in (after, upto], at most `limit` of each, oldest first."""
+    cur.execute(
+        "SELECT e.event_nid, e.room_nid, e.position, e.event_id, e.flags, e.replaces, e.redacted_by, e.json, r.version"
+        " FROM rooms r CROSS JOIN LATERAL (SELECT * FROM events WHERE room_nid = r.room_nid AND position > %s"
+        " AND position <= %s AND flags = 0 ORDER BY position DESC LIMIT %s) e WHERE r.room_nid = ANY(%s)",
+        (after, upto, limit, room_nids),
+    )
+    found: dict[int, list[StoredEvent]] = {room_nid: [] for room_nid in room_nids}
+    for row in cur:
+        found[row[1]].append(_stored(row))
+    for events in found.values():
+        events.sort(key=lambda stored: stored.position)
+    return found
+
+
 class Events:
     """Events by number or id: from memory, else gathered into one query. Each event is one object in a process."""
 
@@ -236,12 +259,18 @@ class Events:
         return found
 
     def read_stream(self, entries: list[Entry]) -> None:
-        """Redacts the events in memory that a redaction has been applied to."""
+        """What new events do to older ones in memory: redactions redact, relations are children."""
         for entry in entries:
-            if entry.kind is Kind.EVENT and entry.body.redacted is not None:
-                target = self._by_nid.get(entry.body.redacted)
-                if target is not None:
-                    target.redact(entry.body.nid)
+            if entry.kind is not Kind.EVENT:
+                continue
+            stored: StoredEvent = entry.body
+            if stored.redacted is not None and (target := self._by_nid.get(stored.redacted)) is not None:
+                target.redact(stored.nid)
+            to = relation(stored.event.content) if "m.relates_to" in stored.event.content else None
+            if to is not None and to.event_id is not None:
+                parent = self._by_nid.get(self._nid_by_id.get(to.event_id, 0))
+                if parent is not None:
+                    parent.has_children = True
 
     async def find(self, event_id: EventId) -> StoredEvent | None:
         return (await self.by_id([event_id])).get(event_id)

@@ -4,7 +4,9 @@ Source: client-server API, "One-time and fallback keys".
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import orjson
 from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
@@ -72,12 +74,12 @@ def find_one_time_keys(cur: Cursor, user_id: str, device_id: str, key_ids: list[
     return {(algorithm, key_id): text for algorithm, key_id, text in cur}
 
 
-def find_fallback_keys(cur: Cursor, user_id: str, device_id: str) -> dict[str, tuple[str, str]]:
-    """Key id and JSON by algorithm."""
+def find_fallback_keys(cur: Cursor, user_id: str, device_id: str) -> dict[str, tuple[str, Any]]:
+    """Key id and key by algorithm."""
     cur.execute(
         "SELECT algorithm, key_id, json FROM fallback_keys WHERE user_id = %s AND device_id = %s", (user_id, device_id)
     )
-    return {algorithm: (key_id, text) for algorithm, key_id, text in cur}
+    return {algorithm: (key_id, orjson.loads(text)) for algorithm, key_id, text in cur}
 
 
 def find_counts(cur: Cursor, user_id: str, device_id: str) -> Counts:

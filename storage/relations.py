@@ -3,12 +3,14 @@
 Source: client-server API, "Forming relationships between events".
 """
 
-from matrix.relations import relation_of
+from matrix.relations import relation
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import EventId
 from storage.change import At, Change, Insert
 from storage.events import StoredEvent
+
+MAX_LENGTH = 255
 
 _ADD = Insert(
     "relations",
@@ -31,10 +33,10 @@ _ADD = Insert(
 def add(change: Change, stored: StoredEvent, position: At | int) -> None:
     """Puts the event's relation into the change, if it has one."""
     event = stored.event
-    relation = relation_of(event.content)
-    if relation is None or event.is_state:
+    to = relation(event.content)
+    if to is None or to.rel_type is None or event.is_state or not _fits(to.rel_type) or not _fits(to.key or ""):
         return
-    row = (stored.nid, stored.room_nid, relation.event_id, relation.rel_type, relation.key)
+    row = (stored.nid, stored.room_nid, to.event_id, to.rel_type, to.key)
     change.put(_ADD, (*row, event.type, event.sender, position, event.depth))
 
 
@@ -47,3 +49,8 @@ def has_annotated(cur: Cursor, parent_id: EventId, sender: str, event_type: str,
         (parent_id, sender, event_type, key),
     )
     return cur.fetchone() is not None
+
+
+def _fits(text: str) -> bool:
+    """What an index can hold, and PostgreSQL's text; more is no relation that anyone could ask for."""
+    return len(text) <= MAX_LENGTH and "\x00" not in text

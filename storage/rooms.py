@@ -1,5 +1,7 @@
 """Rooms: their row, and all that a process needs to decide on one."""
 
+import sys
+
 from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
@@ -39,24 +41,33 @@ def find_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, RoomRow]:
     return {row[0]: RoomRow(row[0], RoomId(row[1]), row[2]) for row in cur}
 
 
-def load_head(cur: Cursor, room_nid: int) -> HeadRow:
-    """What the next change is decided on.
+def load_heads(cur: Cursor, room_nids: list[int]) -> dict[int, HeadRow]:
+    """What the next changes to these rooms are decided on.
 
     The position is read first: if a commit comes between, the state is newer than the position, and the change that
     is decided on it will be refused.
     """
-    cur.execute("SELECT head FROM rooms WHERE room_nid = %s", (room_nid,))
-    row = cur.fetchone()
-    assert row is not None
+    cur.execute("SELECT room_nid, head FROM rooms WHERE room_nid = ANY(%s)", (room_nids,))
+    heads = {room_nid: HeadRow(position, [], {}) for room_nid, position in cur}
     cur.execute(
-        "SELECT e.event_nid, e.event_id, e.depth FROM rooms r CROSS JOIN unnest(r.extremities) AS x (event_nid)"
-        " JOIN events e ON e.event_nid = x.event_nid WHERE r.room_nid = %s",
-        (room_nid,),
+        "SELECT r.room_nid, e.event_nid, e.event_id, e.depth FROM rooms r"
+        " CROSS JOIN unnest(r.extremities) AS x (event_nid)"
+        " JOIN events e ON e.event_nid = x.event_nid WHERE r.room_nid = ANY(%s)",
+        (room_nids,),
     )
-    extremities = [(nid, EventId(event_id), depth) for nid, event_id, depth in cur]
+    for room_nid, nid, event_id, depth in cur:
+        heads[room_nid].extremities.append((nid, EventId(event_id), depth))
     cur.execute(
-        "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
-        " WHERE s.room_nid = %s AND s.until IS NULL",
-        (room_nid,),
+        "SELECT s.room_nid, k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+        " WHERE s.room_nid = ANY(%s) AND s.until IS NULL",
+        (room_nids,),
     )
-    return HeadRow(row[0], extremities, {(type_, state_key): nid for type_, state_key, nid in cur})
+    for room_nid, type_, state_key, nid in cur:
+        heads[room_nid].state[(sys.intern(type_), state_key)] = nid
+    return heads
+
+
+def moved_since(cur: Cursor, room_nids: list[int], position: int) -> list[int]:
+    """Those of the rooms whose head is beyond the position."""
+    cur.execute("SELECT room_nid FROM rooms WHERE room_nid = ANY(%s) AND head > %s", (room_nids, position))
+    return [room_nid for (room_nid,) in cur]

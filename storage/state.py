@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
+from matrix.events import StateKey
 from storage.change import Change, Custom, Insert, int_array
 
 NidMap = dict[int, int]
@@ -121,3 +122,48 @@ def _of_keys(keys: Collection[int] | None) -> str:
 
 def _key_argument(keys: Collection[int] | None) -> tuple[list[int], ...]:
     return () if keys is None else (list(keys),)
+
+
+def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tuple[StateKey, int, int | None, int]]:
+    """All intervals of a few keys, oldest first: (key, since, until, event_nid)."""
+    cur.execute(
+        "SELECT k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
+        " USING (state_key_nid) JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+        " WHERE s.room_nid = %s ORDER BY s.since",
+        ([key[0] for key in keys], [key[1] for key in keys], room_nid),
+    )
+    return [((type_, state_key), since, until, nid) for type_, state_key, since, until, nid in cur]
+
+
+def named(cur: Cursor, nids: Collection[int]) -> dict[int, StateKey]:
+    """(type, state_key) by state_key_nid."""
+    cur.execute("SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY(%s)", (list(nids),))
+    return {nid: (type_, state_key) for nid, type_, state_key in cur}
+
+
+def after_named(cur: Cursor, room_nid: int, position: int) -> dict[StateKey, int]:
+    """As `after`, by (type, state_key)."""
+    cur.execute(
+        "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+        " WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s)",
+        (room_nid, position, position),
+    )
+    return {(type_, state_key): nid for type_, state_key, nid in cur}
+
+
+def changes_between_named(cur: Cursor, room_nid: int, since: int, upto: int) -> dict[StateKey, int]:
+    """As `changes_between`, by (type, state_key)."""
+    changed = changes_between(cur, room_nid, since, upto)
+    names = named(cur, changed)
+    return {names[key]: nid for key, nid in changed.items()}
+
+
+def at_position(cur: Cursor, room_nid: int, position: int, keys: Collection[StateKey]) -> dict[StateKey, int]:
+    """As `after`, for a few keys, by (type, state_key)."""
+    cur.execute(
+        "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+        " WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s)",
+        ([key[0] for key in keys], [key[1] for key in keys], room_nid, position, position),
+    )
+    return {(type_, state_key): nid for type_, state_key, nid in cur}

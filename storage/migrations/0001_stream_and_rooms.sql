@@ -59,8 +59,10 @@ CREATE TABLE events (
     auth_nids bigint[] NOT NULL,
     json text NOT NULL
 ) WITH (fillfactor = 95);
-CREATE UNIQUE INDEX events_position ON events (position) WHERE position IS NOT NULL;
-CREATE INDEX events_in_room ON events (room_nid, depth, position) WHERE position IS NOT NULL;
+CREATE UNIQUE INDEX events_at_position ON events (position) WHERE position IS NOT NULL;
+-- History is paged by depth, sync reads by position.
+CREATE INDEX events_by_depth ON events (room_nid, depth, position) WHERE position IS NOT NULL;
+CREATE INDEX events_by_position ON events (room_nid, position) WHERE position IS NOT NULL;
 
 -- In which range of positions an event was the room's resolved state for its key: [since, until), open while current.
 CREATE TABLE room_state (

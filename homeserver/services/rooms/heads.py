@@ -18,7 +18,7 @@ from matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.events import Events, StoredEvent
-from storage.rooms import RoomRow, find_room, find_rooms, load_head
+from storage.rooms import RoomRow, find_room, find_rooms, load_heads
 
 Extremity = tuple[int, EventId, int]  # number, id, depth
 
@@ -90,18 +90,26 @@ class Heads:
     async def get(self, room_id: RoomId) -> Head:
         """The room's head. Whoever is going to decide on it holds `linearizer.of(room_id)`. Raises: NotFound."""
         row = await self.room(room_id)
-        head = self._heads.get(row.room_nid)
-        if head is None:
-            loaded = await self._database.run(load_head, row.room_nid)
-            # Another reader may have been faster, and a decision may already stand on its head.
-            head = self._heads.get(row.room_nid)
-            if head is None:
-                version = ROOM_VERSIONS[row.version]
-                head = Head(row.room_nid, row.room_id, version, loaded.position, loaded.extremities, loaded.state)
-                self._heads[row.room_nid] = head
-                self._drop_oldest(head)
-        self._heads.move_to_end(row.room_nid)
-        return head
+        return self._heads.get(row.room_nid) or (await self.get_many([row.room_nid]))[row.room_nid]
+
+    async def get_many(self, room_nids: Iterable[int]) -> dict[int, Head]:
+        """The heads of those rooms that exist, read with one look-up."""
+        wanted = list(room_nids)
+        missing = [room_nid for room_nid in wanted if room_nid not in self._heads]
+        if missing:
+            rows = await self.rooms(missing)
+            for room_nid, loaded in (await self._database.run(load_heads, missing)).items():
+                # Another reader may have been faster, and a decision may already stand on its head.
+                if room_nid not in self._heads and (row := rows.get(room_nid)) is not None:
+                    version = ROOM_VERSIONS[row.version]
+                    self._heads[room_nid] = Head(
+                        room_nid, row.room_id, version, loaded.position, loaded.extremities, loaded.state
+                    )
+            self._drop_oldest(set(wanted))
+        found = {room_nid: self._heads[room_nid] for room_nid in wanted if room_nid in self._heads}
+        for room_nid in found:
+            self._heads.move_to_end(room_nid)
+        return found
 
     def known(self, room_nid: int) -> Head | None:
         """The head if it is in memory."""
@@ -157,11 +165,11 @@ class Heads:
         head.advance(stored)
         head.after = entry.position
 
-    def _drop_oldest(self, but: Head) -> None:
+    def _drop_oldest(self, but: set[int]) -> None:
         total = sum(len(head.state) for head in self._heads.values())
         for room_nid, head in list(self._heads.items()):
             if total <= self._max_state:
                 return
-            if head is not but and not isinstance(head.after, Change):
+            if room_nid not in but and not isinstance(head.after, Change):
                 total -= len(head.state)
                 del self._heads[room_nid]

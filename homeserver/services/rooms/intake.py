@@ -168,6 +168,7 @@ class Intake:
         if transaction is not None:
             key = (transaction.user_id, transaction.device, transaction.transaction_id)
             change.put(event_transactions.ADD, (*key, events[0].nid, self._clock.now_ms()))
+            events[0].sent_by = transaction
         return _Decided(change, events), self._committer(change)
 
     async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
@@ -207,7 +208,7 @@ class Intake:
         auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
         entry = Entry(Kind.EVENT, head.room_nid, event.state_key if event.type == "m.room.member" else None, position=0)
         replaces = head.state.get(event.key) if event.is_state else None
-        stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces)
+        stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces, has_children=False)
         entry.body = self._events.remember(stored)
         await self._apply_redaction(change, stored, judged_by)
         key_nid = key_nids.get(event.key) if event.is_state else None

@@ -27,12 +27,12 @@ class Notifier:
         self._tasks = tasks
         self._waiting: dict[str, set[Deferred[None]]] = {}
         self._woken: deque[Deferred[None]] = deque()
-        self._closed = False
+        self.closed = False
 
     def wait(self, user_id: str) -> "Deferred[None]":
         """Fires once. Cancel it to wait no longer. After `close` it fires at once."""
         deferred: Deferred[None] = Deferred(lambda cancelled: self._forget(user_id, cancelled))
-        if self._closed:
+        if self.closed:
             deferred.callback(None)
         else:
             self._waiting.setdefault(user_id, set()).add(deferred)
@@ -44,7 +44,7 @@ class Notifier:
 
     def close(self) -> None:
         """Everybody goes on: the server is going down, and long-polls are to be answered."""
-        self._closed = True
+        self.closed = True
         for user_id in list(self._waiting):
             self._wake(user_id)
 

@@ -1,0 +1,70 @@
+"""The parts of sync for rooms that the user is invited to, or knocks at: stripped state of the time of the invite.
+
+Source: client-server API, "Stripped state"; GET /sync, `invite_state`, `knock_state`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.sync.answer import Answer, events_object
+from homeserver.services.sync.request import Window
+from matrix.client_format import stripped_state
+from matrix.events import StateKey
+from matrix.ids import RoomId
+from storage import state
+from storage.database import Database
+from storage.events import Events, StoredEvent
+from storage.memberships import Membership
+
+# What helps to decide on an invite: client-server API, "Stripped state". The topic is Synapse's addition.
+STRIPPED: tuple[StateKey, ...] = (
+    ("m.room.create", ""),
+    ("m.room.join_rules", ""),
+    ("m.room.canonical_alias", ""),
+    ("m.room.avatar", ""),
+    ("m.room.name", ""),
+    ("m.room.encryption", ""),
+    ("m.room.topic", ""),
+)
+
+Memberships = Mapping[int, Membership]
+
+
+class InvitedRooms:
+    def __init__(self, *, heads: Heads, events: Events, database: Database) -> None:
+        self._heads = heads
+        self._events = events
+        self._database = database
+
+    async def add(self, window: Window, invites: Memberships, knocks: Memberships, answer: Answer) -> None:
+        """Those that are newer than the window's begin; in an initial sync all."""
+        for rooms, name, into in ((invites, b"invite_state", answer.invite), (knocks, b"knock_state", answer.knock)):
+            fresh = {nid: row for nid, row in rooms.items() if row.position > window.since}
+            for room_id, events in (await self._stripped(window, fresh)).items():
+                into[room_id] = b'{"' + name + b'":' + events_object(events) + b"}"
+
+    async def numbers(self, room_ids: Iterable[str]) -> dict[int, str]:
+        """Room ids by number, of rooms that exist."""
+        rows = [await self._heads.find_room(RoomId(room_id)) for room_id in room_ids]
+        return {row.room_nid: row.room_id for row in rows if row is not None}
+
+    async def _stripped(self, window: Window, rooms: Memberships) -> dict[str, list[bytes]]:
+        stripped = {}
+        known = await self._heads.rooms(rooms)
+        own = await self._events.get(row.event_nid for row in rooms.values())
+        for room_nid, row in rooms.items():
+            member = own.get(row.event_nid)
+            if member is None or member.event.sender in window.ignored:
+                continue
+            events = await self._state_at(room_nid, row.position, member)
+            stripped[known[room_nid].room_id] = [orjson.dumps(stripped_state(one.event)) for one in events]
+        return stripped
+
+    async def _state_at(self, room_nid: int, position: int, member: StoredEvent) -> list[StoredEvent]:
+        """The events of STRIPPED at the position, who invited, and the user's own member event."""
+        sender: StateKey = ("m.room.member", member.event.sender)
+        then = await self._database.read(state.at_position, room_nid, position, (*STRIPPED, sender))
+        found = await self._events.get(then.values())
+        return [one for nid, one in found.items() if nid != member.nid] + [member]

@@ -1,0 +1,89 @@
+"""What of a room will be told: its timeline, and the state that goes with it, as numbers. Nothing is loaded here.
+
+State is what the client must know before the timeline: the state of the head with the timeline's own changes undone,
+or, for a client that has the state at `since`, what changed outside the timeline. With `use_state_after` it is what
+the client must know after the timeline.
+
+Source: client-server API, "Syncing", "Lazy-loading room members"; GET /sync, `state_after`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from attrs import define, field
+from matrix.filters import RoomEventFilter
+
+from homeserver.services.sync.moved import RoomMoved
+from homeserver.services.sync.request import Window
+from matrix.events import StateKey
+from storage.events import StoredEvent
+from storage.memberships import Membership
+
+MEMBER = "m.room.member"
+
+
+@define(eq=False)
+class Plan:
+    """`state` is the numbers of the state events by key, those in `known_state` loaded already.
+
+    `whole`: the client knows nothing of the room yet.
+    """
+
+    room_nid: int
+    room_id: str
+    membership: Membership
+    moved: RoomMoved
+    timeline: list[StoredEvent] = field(factory=list)
+    limited: bool = False
+    whole: bool = False
+    state: dict[StateKey, int] = field(factory=dict)
+
+
+def choose_timeline(plan: Plan, events: Sequence[StoredEvent], window: Window, *, has_gap: bool) -> None:
+    """The newest of the events that pass the filter, as many as it wants."""
+    wanted = window.request.filter.room.timeline
+    passing = [stored for stored in events if is_wanted(stored, wanted, window)]
+    limit = wanted.limit
+    plan.timeline = passing[-limit:] if limit else []
+    plan.limited = has_gap or len(passing) > limit
+
+
+def is_wanted(stored: StoredEvent, wanted: RoomEventFilter, window: Window) -> bool:
+    """Source: "Ignoring users", "Server behaviour": state events of ignored users are told all the same."""
+    event = stored.event
+    if event.sender in window.ignored and not event.is_state:
+        return False
+    return wanted.is_empty or wanted.allows(event)
+
+
+def undo(state: dict[StateKey, int], timeline: Iterable[StoredEvent]) -> None:
+    """Makes of the state after the timeline the state before it."""
+    for stored in reversed(list(timeline)):
+        if stored.event.is_state and state.get(stored.event.key) == stored.nid:
+            if stored.replaces is None:
+                del state[stored.event.key]
+            else:
+                state[stored.event.key] = stored.replaces
+
+
+def changed_outside(events: Iterable[StoredEvent], timeline: Iterable[StoredEvent]) -> dict[StateKey, int]:
+    """The newest state of the events that are not told in the timeline."""
+    told = {stored.nid for stored in timeline}
+    return {stored.event.key: stored.nid for stored in events if stored.event.is_state and stored.nid not in told}
+
+
+def newest_state(events: Iterable[StoredEvent]) -> dict[StateKey, int]:
+    """The newest event of each key."""
+    return {stored.event.key: stored.nid for stored in events if stored.event.is_state}
+
+
+def members_spoken_of(plan: Plan, reader: str) -> set[str]:
+    """Whose membership a client that loads members lazily needs: senders, and on the first sight its own."""
+    users: set[str] = {stored.event.sender for stored in plan.timeline}
+    if plan.whole:
+        users.add(reader)
+    return users
+
+
+def keep_members(plan: Plan, users: set[str]) -> None:
+    """Of the state only what is no membership, or of these users."""
+    plan.state = {key: nid for key, nid in plan.state.items() if key[0] != MEMBER or key[1] in users}

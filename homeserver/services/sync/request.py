@@ -1,0 +1,38 @@
+"""What a client asks of sync, and what is known of the asker when the answer is made."""
+
+from attrs import frozen
+from matrix.filters import Filter
+
+from matrix.ids import DeviceId, UserId
+
+
+@frozen(kw_only=True)
+class SyncRequest:
+    """Source: client-server API, "Syncing", GET /sync. `since` is a stream position."""
+
+    user_id: UserId
+    device_id: DeviceId | None
+    device_key: str  # as transaction ids know the device
+    since: int | None
+    filter: Filter
+    full_state: bool = False
+    use_state_after: bool = False
+
+
+@frozen(kw_only=True)
+class Window:
+    """The part of the stream that one answer tells: (since, upto]. `since` 0: everything."""
+
+    request: SyncRequest
+    since: int
+    upto: int
+    now_ms: int
+    ignored: frozenset[str] = frozenset()
+
+    @property
+    def is_initial(self) -> bool:
+        return self.request.since is None
+
+    @property
+    def user_id(self) -> UserId:
+        return self.request.user_id

@@ -1,0 +1,157 @@
+"""GET /sync: one answer, or a wait for something to tell.
+
+Theory of operation. A sync token is one number, a position of the stream. An answer tells the window (since, upto],
+where upto is the newest position that this process has heard of when it begins, so that whatever comes while the
+answer is made belongs to the next. If a window has nothing for this client, its request waits for the notifier and
+looks again, from the same `since`.
+
+Source: client-server API, "Syncing".
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError
+
+from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.members import Members, RoomsOfUser
+from homeserver.services.sync.answer import Answer
+from homeserver.services.sync.invited import InvitedRooms
+from homeserver.services.sync.joined import JoinedRooms
+from homeserver.services.sync.notifier import Notifier
+from homeserver.services.sync.plan import Plan
+from homeserver.services.sync.request import SyncRequest, Window
+from homeserver.services.sync.writing import RoomWriter
+from matrix.ids import UserId
+from matrix.tokens import SyncToken
+from storage.memberships import Membership
+from storage.stream import Stream
+
+# Asked for longer, a client waits this long: proxies give up after some minutes.
+MAX_TIMEOUT_MS = 300_000
+
+
+class UserSource(Protocol):
+    """Something of the answer that is not in a room: fills its own part in."""
+
+    def __call__(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> Awaitable[None]: ...
+
+
+class RoomAccountData(Protocol):
+    """The user's account data of rooms that is to be told, as ready events by room id."""
+
+    def __call__(self, window: Window) -> Awaitable[Mapping[str, list[bytes]]]: ...
+
+
+class Ignored(Protocol):
+    def __call__(self, user_id: UserId) -> Awaitable[frozenset[str]]: ...
+
+
+@frozen(kw_only=True)
+class UserSources:
+    """`others` are asked in order."""
+
+    room_account_data: RoomAccountData
+    ignored: Ignored
+    others: Sequence[UserSource]
+
+
+class Sync:
+    def __init__(
+        self,
+        *,
+        stream: Stream,
+        members: Members,
+        notifier: Notifier,
+        joined: JoinedRooms,
+        invited: InvitedRooms,
+        writer: RoomWriter,
+        sources: UserSources,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        self._stream = stream
+        self._members = members
+        self._notifier = notifier
+        self._joined = joined
+        self._invited = invited
+        self._writer = writer
+        self._sources = sources
+        self._clock = clock
+
+    async def answer(self, request: SyncRequest, timeout_ms: int) -> list[bytes]:
+        """The JSON of the answer in pieces, as soon as there is something to tell, or after `timeout_ms`."""
+        deadline = self._clock.seconds() + min(timeout_ms, MAX_TIMEOUT_MS) / 1000
+        at_once = request.since is None or request.full_state or timeout_ms <= 0
+        while True:
+            waiting = None if at_once else self._notifier.wait(request.user_id)
+            try:
+                answer = await self._answer(request)
+            except BaseException:
+                if waiting is not None:
+                    waiting.cancel()
+                    waiting.addErrback(lambda _: None)
+                raise
+            if waiting is None:
+                return answer.parts()
+            remaining = deadline - self._clock.seconds()
+            if answer.has_news or remaining <= 0:
+                waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
+                waiting.cancel()
+                return answer.parts()
+            at_once = not await self._woken(waiting, remaining)
+
+    async def _woken(self, waiting: Any, seconds: float) -> bool:
+        """Waits; False if the time is over, so that the next answer is the last."""
+        timer = self._clock.later(seconds, waiting.cancel)
+        try:
+            await waiting
+        except CancelledError:
+            if timer.active():
+                raise  # the client has gone
+            return False
+        finally:
+            if timer.active():
+                timer.cancel()
+        return not self._notifier.closed
+
+    async def _answer(self, request: SyncRequest) -> Answer:
+        window = Window(
+            request=request,
+            since=request.since or 0,
+            upto=max(self._stream.position, request.since or 0),
+            now_ms=self._clock.now_ms(),
+            ignored=await self._sources.ignored(request.user_id),
+        )
+        answer = Answer(str(SyncToken(window.upto)))
+        rooms = await self._members.rooms_of(request.user_id)
+        await self._rooms(window, rooms, answer)
+        for source in self._sources.others:
+            await source(window, rooms, answer)
+        return answer
+
+    async def _rooms(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
+        wanted = window.request.filter.room
+        by_membership: dict[str, dict[int, Membership]] = {"join": {}, "invite": {}, "knock": {}, "leave": {}}
+        for room_nid, row in rooms.items():
+            if row.position <= window.upto and not row.forgotten:
+                by_membership["leave" if row.membership == "ban" else row.membership][room_nid] = row
+        account_data = await self._sources.room_account_data(window)
+        also = {nid for nid, room in (await self._rooms_named(account_data)).items()} if account_data else set()
+        plans = await self._joined.plans(window, by_membership["join"], also)
+        answer.join = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=True)
+        await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
+        left = by_membership["leave"]
+        if not window.is_initial:
+            left = {nid: row for nid, row in left.items() if row.position > window.since}
+        if left and (wanted.include_leave or not window.is_initial):
+            plans = await self._joined.left(window, left)
+            answer.leave = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=False)
+
+    async def _rooms_named(self, by_room_id: Mapping[str, Any]) -> dict[int, str]:
+        return await self._invited.numbers(by_room_id)
+
+
+def _chosen(plans: list[Plan], wanted: Any) -> list[Plan]:
+    """Without the rooms that the filter names or does not name."""
+    return [plan for plan in plans if wanted.allows_room(plan.room_id)]

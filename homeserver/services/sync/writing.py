@@ -1,0 +1,217 @@
+"""From plans to ready JSON: loads what the plans speak of, all at once, and writes them out.
+
+Writing gives way to others every few milliseconds: an initial sync of a thousand rooms blocks nobody.
+"""
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+from attrs import frozen
+from matrix.filters import EventFilter
+
+from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.serialise import Around, event_bytes, event_json, load_around
+from homeserver.services.rooms.summary import Summaries
+from homeserver.services.sync.answer import RoomAnswer
+from homeserver.services.sync.moved import receipts_content
+from homeserver.services.sync.plan import MEMBER, Plan, is_wanted
+from homeserver.services.sync.request import Window
+from matrix.events import Json
+from matrix.ids import UserId
+from matrix.tokens import PageToken, SyncToken
+from storage import event_transactions
+from storage.database import Database
+from storage.events import Events, StoredEvent
+
+# After so long of writing, others have their turn.
+SLICE_S = 0.005
+
+
+class Bundles(Protocol):
+    """Bundled aggregations, by event number, of those of the events that have any."""
+
+    def __call__(self, user_id: UserId, events: Sequence[StoredEvent]) -> Awaitable[Mapping[int, Json]]: ...
+
+
+class UnreadCounts(Protocol):
+    """The members `unread_notifications` and, if asked for by thread, `unread_thread_notifications`."""
+
+    def __call__(
+        self, user_id: UserId, room_nids: Sequence[int], *, by_thread: bool
+    ) -> Awaitable[Mapping[int, dict[str, Any]]]: ...
+
+
+class Typing(Protocol):
+    """Who is typing in a room now."""
+
+    def __call__(self, room_nid: int) -> Sequence[str]: ...
+
+
+class Receipts(Protocol):
+    """All receipts of rooms that have any, for a client that knows none: (user id, body) by room number."""
+
+    def __call__(self, room_nids: Sequence[int]) -> Awaitable[Mapping[int, list[tuple[str, dict[str, Any]]]]]: ...
+
+
+@frozen(kw_only=True)
+class RoomSources:
+    """What stands in a room's part beside its events."""
+
+    bundles: Bundles
+    unread: UnreadCounts
+    typing: Typing
+    receipts: Receipts
+    summaries: Summaries
+
+
+class RoomWriter:
+    def __init__(self, *, events: Events, heads: Heads, database: Database, clock: Clock, sources: RoomSources) -> None:
+        self._events = events
+        self._heads = heads
+        self._database = database
+        self._clock = clock
+        self._sources = sources
+
+    async def write(
+        self, window: Window, plans: Sequence[Plan], account_data: Mapping[str, list[bytes]], *, joined: bool
+    ) -> dict[str, bytes]:
+        """The plans' parts of the answer by room id, without those that have nothing to tell."""
+        loaded = await self._load(window, plans)
+        nids = [plan.room_nid for plan in plans]
+        by_thread = window.request.filter.room.timeline.unread_thread_notifications
+        unread = await self._sources.unread(window.user_id, nids, by_thread=by_thread) if joined and nids else {}
+        whole = [plan.room_nid for plan in plans if plan.whole]
+        receipts = await self._sources.receipts(whole) if joined and whole else {}
+        written: dict[str, bytes] = {}
+        began = self._clock.seconds()
+        for plan in plans:
+            answer = self._room(window, plan, loaded)
+            answer.account_data = account_data.get(plan.room_id, [])
+            answer.unread = unread.get(plan.room_nid, {})
+            if joined:
+                answer.ephemeral = self._ephemeral(window, plan, receipts.get(plan.room_nid, []))
+                answer.summary = await self._summary(window, plan)
+            if answer.has_news or plan.whole or not joined or plan.moved.receipts:
+                written[plan.room_id] = answer.encode(joined=joined)
+            if self._clock.seconds() - began > SLICE_S:
+                await self._clock.sleep(0)
+                began = self._clock.seconds()
+        return written
+
+    async def _load(self, window: Window, plans: Sequence[Plan]) -> "_Loaded":
+        wanted = {nid for plan in plans for nid in plan.state.values()}
+        state = await self._events.get(wanted)
+        timeline = [stored for plan in plans for stored in plan.timeline]
+        beside = await load_around(self._events, [*timeline, *state.values()])
+        bundles = await self._sources.bundles(
+            window.user_id, [one for one in timeline if one.has_children is not False]
+        )
+        return _Loaded(state=state, beside=beside, bundles=bundles, sent=await self._own(window, timeline))
+
+    async def _own(self, window: Window, timeline: Iterable[StoredEvent]) -> dict[int, str]:
+        """The transaction ids of what this device sent."""
+        sent: dict[int, str] = {}
+        unknown = []
+        for stored in timeline:
+            if stored.event.sender != window.user_id:
+                continue
+            if stored.sent_by is None:
+                unknown.append(stored.nid)
+            elif stored.sent_by.device == window.request.device_key:
+                sent[stored.nid] = stored.sent_by.transaction_id
+        if unknown:
+            query = event_transactions.find_transaction_ids
+            sent |= await self._database.read(query, window.user_id, window.request.device_key, unknown)
+        return sent
+
+    def _room(self, window: Window, plan: Plan, loaded: "_Loaded") -> RoomAnswer:
+        request = window.request
+        around = Around(
+            now_ms=window.now_ms,
+            replaced=loaded.beside,
+            redactions=loaded.beside,
+            transaction_ids=loaded.sent,
+            memberships=_memberships(window.user_id, plan),
+            membership=plan.membership.membership,
+            bundles=loaded.bundles,
+        )
+        state_around = Around(now_ms=window.now_ms, replaced=loaded.beside, redactions=loaded.beside)
+        wanted = request.filter.room.state
+        state = [loaded.state[nid] for nid in plan.state.values() if nid in loaded.state]
+        write = _writer(request.filter.event_fields)
+        return RoomAnswer(
+            timeline=[write(stored, around) for stored in plan.timeline],
+            limited=plan.limited,
+            prev_batch=_prev_batch(window, plan),
+            state=[write(one, state_around) for one in state if is_wanted(one, wanted, window)],
+            state_is_after=request.use_state_after,
+        )
+
+    def _ephemeral(self, window: Window, plan: Plan, receipts: list[tuple[str, dict[str, Any]]]) -> list[bytes]:
+        wanted = window.request.filter.room.ephemeral
+        typing = self._sources.typing(plan.room_nid) if plan.whole else plan.moved.typing
+        events = []
+        if (typing or (typing is not None and not plan.whole)) and _allows_type(wanted, "m.typing"):
+            others = [user for user in typing if user not in window.ignored]
+            events.append(orjson.dumps({"type": "m.typing", "content": {"user_ids": others}}))
+        told = [(user, body) for user, body in receipts or plan.moved.receipts if user not in window.ignored]
+        content = receipts_content(told, window.user_id)
+        if content is not None and _allows_type(wanted, "m.receipt"):
+            events.append(content)
+        return events
+
+    async def _summary(self, window: Window, plan: Plan) -> dict[str, Any]:
+        """Only for clients that load members lazily: the others count for themselves."""
+        if not window.request.filter.room.state.lazy_load_members:
+            return {}
+        changed = any(stored.event.type == MEMBER for stored in plan.moved.events)
+        if not (plan.whole or changed or plan.moved.has_gap):
+            return {}
+        head = (await self._heads.get_many([plan.room_nid]))[plan.room_nid]
+        return await self._sources.summaries.of(head, window.user_id)
+
+
+@frozen(kw_only=True)
+class _Loaded:
+    """By event number."""
+
+    state: Mapping[int, StoredEvent]
+    beside: Mapping[int, StoredEvent]
+    bundles: Mapping[int, Json]
+    sent: Mapping[int, str]
+
+
+def _memberships(user_id: str, plan: Plan) -> dict[int, str]:
+    """The reader's membership at the events before his own last change of it, as far as the timeline tells."""
+    own = [
+        index for index, one in enumerate(plan.timeline) if one.event.type == MEMBER and one.event.state_key == user_id
+    ]
+    if not own:
+        return {}
+    memberships: dict[int, str] = {}
+    current = "leave"
+    for stored in plan.timeline:
+        if stored.event.type == MEMBER and stored.event.state_key == user_id:
+            current = stored.event.membership or "leave"
+        memberships[stored.nid] = current
+    return memberships
+
+
+def _prev_batch(window: Window, plan: Plan) -> str:
+    if plan.timeline:
+        first = plan.timeline[0]
+        return str(PageToken.before(first.event.depth, first.position))
+    return str(SyncToken(window.upto if plan.whole else window.since))
+
+
+def _allows_type(wanted: EventFilter, event_type: str) -> bool:
+    return wanted.is_empty or wanted.allows_type(event_type)
+
+
+def _writer(event_fields: Any) -> Any:
+    """`event_bytes`, or with a filter by fields the slower way."""
+    if event_fields is None:
+        return event_bytes
+    return lambda stored, around: orjson.dumps(event_fields.project(event_json(stored, around)))

@@ -1,0 +1,78 @@
+"""Devices: what a user's sessions are called, and when each was last used."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from psycopg2.extensions import cursor as Cursor
+
+from storage.change import Custom, Delete, Insert
+
+# A known device keeps its name.
+ADD = Insert(
+    "devices",
+    {"user_id": "text", "device_id": "text", "display_name": "text", "created_ms": "bigint"},
+    key=("user_id", "device_id"),
+    on_conflict="ignore",
+)
+SET_NAME = Custom(
+    {"user_id": "text", "device_id": "text", "display_name": "text"},
+    "UPDATE devices d SET display_name = v.display_name FROM {v}"
+    " WHERE d.user_id = v.user_id AND d.device_id = v.device_id",
+)
+DELETE = Delete("devices", {"user_id": "text", "device_id": "text"})
+
+
+@frozen
+class Device:
+    user_id: str
+    device_id: str
+    display_name: str | None
+    last_seen_ms: int | None
+    last_seen_ip: str | None
+    last_seen_user_agent: str | None
+
+
+@frozen
+class Sighting:
+    """A device made a request."""
+
+    user_id: str
+    device_id: str
+    seen_ms: int
+    ip: str
+    user_agent: str
+
+
+_SELECT = (
+    "SELECT user_id, device_id, display_name, last_seen_ms, last_seen_ip, last_seen_user_agent FROM devices WHERE "
+)
+
+
+def list_devices(cur: Cursor, user_id: str) -> list[Device]:
+    """All devices of a user, the oldest first."""
+    cur.execute(_SELECT + "user_id = %s ORDER BY created_ms, device_id", (user_id,))
+    return [Device(*row) for row in cur]
+
+
+def find_device(cur: Cursor, user_id: str, device_id: str) -> Device | None:
+    cur.execute(_SELECT + "user_id = %s AND device_id = %s", (user_id, device_id))
+    row = cur.fetchone()
+    return None if row is None else Device(*row)
+
+
+def device_ids(cur: Cursor, user_id: str) -> list[str]:
+    cur.execute("SELECT device_id FROM devices WHERE user_id = %s ORDER BY device_id", (user_id,))
+    return [device_id for (device_id,) in cur]
+
+
+def put_sightings(cur: Cursor, sightings: Sequence[Sighting]) -> None:
+    """Writes when devices were last seen, at most one sighting for each device."""
+    columns = list(zip(*((s.user_id, s.device_id, s.seen_ms, s.ip, s.user_agent) for s in sightings), strict=True))
+    cur.execute(
+        "UPDATE devices d SET last_seen_ms = v.seen_ms, last_seen_ip = v.ip, last_seen_user_agent = v.user_agent"
+        " FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])"
+        " AS v (user_id, device_id, seen_ms, ip, user_agent)"
+        " WHERE d.user_id = v.user_id AND d.device_id = v.device_id"
+        " AND (d.last_seen_ms IS NULL OR d.last_seen_ms < v.seen_ms)",
+        [list(column) for column in columns],
+    )
