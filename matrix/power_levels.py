@@ -47,8 +47,10 @@ def parse_level(version: RoomVersion, value: Any) -> int | None:
     return None
 
 
-def creators(version: RoomVersion, create_event: Event) -> frozenset[str]:
-    """The users who created the room: one before room version 12. Empty if the event names nobody."""
+def creators(version: RoomVersion, create_event: Event | None) -> frozenset[str]:
+    """The users who created the room: one before room version 12. Empty if the event names nobody, or is not there."""
+    if create_event is None:
+        return frozenset()
     if not version.creator_is_sender:
         creator = create_event.content.get("creator")
         return frozenset((creator,)) if isinstance(creator, str) else frozenset()
@@ -78,8 +80,11 @@ class PowerLevels:
     _notifications: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def of(cls, version: RoomVersion, create_event: Event, power_levels_event: Event | None) -> Self:
-        """The levels of a room with these two events in its state."""
+    def of(cls, version: RoomVersion, create_event: Event | None, power_levels_event: Event | None) -> Self:
+        """The levels of a room with these two events in its state.
+
+        Every room has a create event; None is for auth events that lack it, which state resolution may meet.
+        """
         content = _NOTHING if power_levels_event is None else power_levels_event.content
 
         def level(name: str, default: int) -> int:
