@@ -3,8 +3,6 @@
 Behind a TLS or plain port alike: `listeners.py` gives it one.
 """
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
@@ -61,16 +59,15 @@ class HttpServer(Factory):
         if self._shared.connections:
             self._sweeping = self._reactor.callLater(SWEEP_S, self._sweep)
 
-    async def drain(self, timeout_s: float, *, tell_waiting: Callable[[], None] | None = None) -> None:
-        """Lets running requests end, then closes what is left. The port must be closed already.
-
-        Every answer from now on closes its connection. `tell_waiting` makes long-polls answer what they have.
-        """
+    def begin_drain(self) -> None:
+        """Closes idle connections, and every other with its next answer. The port must be closed already."""
         self._shared.is_draining = True
         for connection in list(self._shared.connections):
             connection.drain()
-        if tell_waiting is not None:
-            tell_waiting()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Lets running requests end for so long, then closes what is left."""
+        self.begin_drain()
         end_s = self._reactor.seconds() + timeout_s
         while self._shared.connections and self._reactor.seconds() < end_s:
             await self._pause(_POLL_S)
