@@ -1,0 +1,96 @@
+"""The commands. Each reads its words, loads the configuration, and hands on to one function."""
+
+from pathlib import Path
+
+import click
+
+from homeserver import VERSION
+from homeserver.cli import accounts, migration, serve
+from homeserver.cli.faults import Commands, Fault
+from homeserver.cli.options import load, prepare_data, with_configuration
+from homeserver.cli.reactor import TheReactor
+from matrix.ids import BadIdentifier, ServerName
+from synapse_like_config import generate
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def hearth() -> None:
+    """Hearth, a Matrix homeserver."""
+
+
+@hearth.command("serve")
+@with_configuration
+@click.pass_obj
+def serve_command(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> None:
+    """Run the server, until SIGTERM or Ctrl-C."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    serve.serve(config, reactor(), files)
+
+
+@hearth.command("generate-config")
+@click.option("--server-name", required=True, help="What stands after the colon in user ids. It can never change.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; else to stdout.")
+def generate_config(server_name: str, output: Path | None) -> None:
+    """Write a configuration file with every option explained."""
+    try:
+        text = generate.sample(ServerName.parse(server_name))
+    except BadIdentifier as error:
+        raise click.BadParameter(str(error), param_hint="--server-name") from None
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        # "x": an existing configuration is never overwritten.
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Fault(f"{output} exists already. Move it away, or choose another name.") from None
+    click.echo(f"Wrote {output}. Start with: hearth serve -c {output}")
+
+
+@hearth.command("check-config")
+@with_configuration
+def check_config(files: tuple[Path, ...], data: Path) -> None:
+    """Say what is wrong in the configuration, all at once."""
+    config = load(files, data)
+    click.echo(f"The configuration is good. The server name is {config.server.server_name}.")
+
+
+@hearth.command("register-user")
+@with_configuration
+@click.option("-u", "--user", help="User name, the part before the colon; else asked for.")
+@click.option("-p", "--password", help="Seen by others in the list of processes; else asked for.")
+@click.option("--password-file", type=click.File("r"), help="A file with the password; - is standard input.")
+@click.option("--admin/--no-admin", "-a", default=None, help="An administrator? Else asked for.")
+@click.pass_obj
+def register_user(
+    reactor: TheReactor,
+    files: tuple[Path, ...],
+    data: Path,
+    user: str | None,
+    password: str | None,
+    password_file: click.utils.LazyFile | None,
+    admin: bool | None,
+) -> None:
+    """Make an account, whether the server runs or not."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    wish = accounts.asked_for(user, accounts.given_password(password, password_file), admin)
+    user_id = accounts.register(config, reactor(), wish)
+    click.echo(f"Made {user_id}{', an administrator' if wish.admin else ''}.")
+
+
+@hearth.command("migrate")
+@with_configuration
+def migrate(files: tuple[Path, ...], data: Path) -> None:
+    """Bring the database to the schema of this version. `serve` does it too, when it starts."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(migration.migrated(config))
+
+
+@hearth.command("version")
+def version() -> None:
+    """Print the version."""
+    click.echo(f"Hearth {VERSION}")
