@@ -17,7 +17,7 @@ Loading: everything is looked up by `events`, which must know
 
 - the auth chains of the conflicted events;
 - of the unconflicted state the events that `unconflicted_needs` gives for the events of the full conflicted set, and
-  the earlier power levels that its m.room.power_levels rests on;
+  the auth chain of its m.room.power_levels;
 - from room version 12 on the create event;
 - if `auth_difference` is not given, the auth chains of the unconflicted events too. Large rooms should compute it over
   integers, by `dag.auth_difference_smaller`.
