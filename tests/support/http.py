@@ -54,6 +54,8 @@ class MemoryTransport(StringTransport):
         self.interim: list[int] = []
         self.is_closed = False
         self.is_head = False
+        # A client that does not read: the buffer counts as full from the first write on.
+        self.takes_nothing = False
         self.protocol: Connection
         self._waiting: list[Deferred[Response]] = []
         self._headers: dict[str, str] = {}
@@ -73,6 +75,8 @@ class MemoryTransport(StringTransport):
     def write(self, data: bytes) -> None:
         super().write(data)
         self._parser.feed_data(data)
+        if self.takes_nothing and self.producer is not None:
+            self.producer.pauseProducing()
         # A HEAD's answer ends with its headers, which the parser cannot know.
         if self.is_head and b"\r\n\r\n" in data:
             self.on_message_complete()
@@ -135,7 +139,7 @@ class MemoryClient:
         proxies: int = 0,
         limits: Limits | None = None,
     ) -> None:
-        self.clock = reactor if reactor is not None else Clock()
+        self.clock: Any = reactor if reactor is not None else Clock()
         self.token = token
         self.client_ip = client_ip
         self.server = HttpServer(
