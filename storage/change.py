@@ -64,7 +64,7 @@ Row = Sequence[Any]
 class Insert:
     """INSERT of many rows. With `key`: what to do when a row with that key is there.
 
-    "fail" is for rows that must be new: the change is then refused alone (`psycopg2.errors.UniqueViolation`).
+    "fail" is for rows that must be new: the change is then refused alone (AlreadyThere).
     "update" keeps the last of several rows with one key; `update` names the columns, all but the key by default.
     """
 
@@ -141,6 +141,10 @@ def _elements(names: list[str], types: list[str]) -> str:
 def int_array(values: Sequence[int]) -> str:
     """The text of an array of integers, for a column whose type ends in []."""
     return "{" + ",".join(map(str, values)) + "}"
+
+
+class AlreadyThere(Exception):
+    """A row that must be new has a key that is taken."""
 
 
 class HeadMoved(Exception):

@@ -21,12 +21,13 @@ from typing import Any
 
 import psycopg2
 from attrs import define, field
+from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from storage.change import NEVER, At, Change, Entry, HeadMoved, Insert, Kind, Row, Statement
+from storage.change import NEVER, AlreadyThere, At, Change, Entry, HeadMoved, Insert, Kind, Row, Statement
 from storage.database import DatabaseDown, reconnect
 
 # Beyond this a batch gains no speed, and whoever comes first waits for the rest.
@@ -101,7 +102,7 @@ class Committer:
     def __call__(self, change: Change) -> "Deferred[Any]":
         """The value of the change's function, if it has one.
 
-        Raises: HeadMoved; psycopg2.IntegrityError and the like, for the fault of this change alone.
+        Raises: HeadMoved, AlreadyThere, psycopg2.Error, for the fault of this change alone.
         """
         waiting = _Waiting(change)
         self._queue.put(waiting)
@@ -134,7 +135,7 @@ class Committer:
                 for waiting in batch:
                     self._commit([waiting])
                 return
-            outcome = _Outcome(refused=[(waiting, error) for waiting in batch])
+            outcome = _Outcome(refused=[(waiting, _translated(error)) for waiting in batch])
         _forget_positions(outcome)
         self._reactor.callFromThread(self._tell, outcome)
 
@@ -206,6 +207,14 @@ class Committer:
 
     def _entry_row(self, entry: Entry) -> Row:
         return (entry.position, str(entry.kind), entry.room_nid, entry.user_id, self._entry_body(entry))
+
+
+def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, errors.UniqueViolation):
+        there = AlreadyThere(str(error).strip())
+        there.__cause__ = error
+        return there
+    return error
 
 
 def _take_head(cur: Cursor, batch: list[_Waiting]) -> tuple[int, str, dict[int, int]]:

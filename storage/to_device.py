@@ -66,6 +66,15 @@ def delete_upto(cur: Cursor, user_id: str, device_id: str, position: int) -> int
     return cur.rowcount
 
 
+def acknowledge_and_read(
+    cur: Cursor, user_id: str, device_id: str, since: int, upto: int, limit: int
+) -> list[tuple[int, str]]:
+    """Deletes what the device has, by its token, and gives what is `pending` in (since, upto]."""
+    if since:
+        delete_upto(cur, user_id, device_id, since)
+    return pending(cur, user_id, device_id, upto, limit, since)
+
+
 def trim_transactions(cur: Cursor, before_ms: int, limit: int = 5_000) -> int:
     """Forgets transactions older than `before_ms`, at most `limit`; gives how many."""
     cur.execute(

@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import field, frozen
-from psycopg2 import errors
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
@@ -29,7 +28,7 @@ from matrix.room_versions import RoomVersion
 from matrix.signing import SigningKey
 from storage import event_transactions, memberships, relations, state
 from storage import events as event_rows
-from storage.change import Change, Entry, HeadMoved, Kind, int_array
+from storage.change import AlreadyThere, Change, Entry, HeadMoved, Kind, int_array
 from storage.commit import Committer
 from storage.database import Database
 from storage.event_transactions import TransactionKey
@@ -117,7 +116,7 @@ class Intake:
             except HeadMoved:
                 await self._start_over(room_id, decided)
                 continue
-            except errors.UniqueViolation:
+            except AlreadyThere:
                 await self._start_over(room_id, decided)
                 if transaction is None or (sent := await self._sent_before(transaction)) is None:
                     raise

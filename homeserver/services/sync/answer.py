@@ -63,11 +63,13 @@ class Answer:
     device_lists: dict[str, list[str]] = field(factory=dict)
     # Key counts: always told, and no news by themselves.
     key_counts: dict[str, Any] = field(factory=dict)
+    key_counts_changed: bool = False
 
     @property
     def has_news(self) -> bool:
         rooms = self.join or self.invite or self.knock or self.leave
-        return bool(rooms or self.account_data or self.presence or self.to_device or self.device_lists)
+        lists = self.account_data or self.presence or self.to_device or self.device_lists
+        return bool(rooms or lists or self.key_counts_changed)
 
     def parts(self) -> list[bytes]:
         """The JSON in pieces, for one write without copying."""

@@ -51,7 +51,7 @@ class InvitedRooms:
         return {row.room_nid: row.room_id for row in rows if row is not None}
 
     async def _stripped(self, window: Window, rooms: Memberships) -> dict[str, list[bytes]]:
-        stripped = {}
+        stripped: dict[str, list[bytes]] = {}
         known = await self._heads.rooms(rooms)
         own = await self._events.get(row.event_nid for row in rooms.values())
         for room_nid, row in rooms.items():

@@ -54,7 +54,7 @@ class JoinedRooms:
         fresh = {nid: row for nid, row in rooms.items() if row.position > window.since}
         fresh = {nid: row for nid, row in fresh.items() if not await self._was_joined(row, window.since)}
         known = {nid: row for nid, row in rooms.items() if nid not in fresh}
-        moved = await self._moved.find(window, known.keys(), window.request.filter.room.timeline.limit)
+        moved = await self._moved.find(window, known.keys(), window.request.filter.timeline_limit)
         for room_nid in also & known.keys():
             moved.setdefault(room_nid, RoomMoved())
         plans = [await self._delta(window, nid, known[nid], what) for nid, what in moved.items()]
@@ -76,7 +76,7 @@ class JoinedRooms:
             if window.is_initial or not await self._was_joined(row, window.since):
                 plans.append(await self._whole_until(until, room_nid, row))
                 continue
-            limit = window.request.filter.room.timeline.limit
+            limit = window.request.filter.timeline_limit
             moved = (await self._moved.find(until, [room_nid], limit)).get(room_nid, RoomMoved())
             plans.append(await self._delta(until, room_nid, row, moved))
         return plans
@@ -104,7 +104,7 @@ class JoinedRooms:
             plan.state = newest_state(moved.events)
         else:
             plan.state = changed_outside(moved.events, plan.timeline)
-        if window.request.filter.room.state.lazy_load_members:
+        if window.request.filter.lazy_load_members:
             await self._lazy_members.add(window, plan)
         return plan
 
@@ -132,7 +132,7 @@ class JoinedRooms:
         plan.state = dict(state_now)
         if not window.request.use_state_after:
             undo(plan.state, plan.timeline)
-        if window.request.filter.room.state.lazy_load_members:
+        if window.request.filter.lazy_load_members:
             await self._lazy_members.add(window, plan)
 
     async def _recent(self, window: Window, room_nids: list[int]) -> dict[int, tuple[list[StoredEvent], bool]]:
@@ -141,7 +141,7 @@ class JoinedRooms:
         A filter that lets little through is given up on after a few looks: the timeline is then short and limited.
         """
         wanted = window.request.filter.room.timeline
-        limit = wanted.limit if wanted.is_empty else wanted.limit * 4
+        limit = window.request.filter.timeline_limit * (1 if wanted.is_empty else 4)
         since = window.since if window.request.full_state and not window.is_initial else 0
         found = await self._database.read(newest_in_rooms, room_nids, since, window.upto, limit + 1)
         return {

@@ -34,7 +34,7 @@ class MovedRooms:
         self._events = events
 
     async def find(self, window: Window, room_nids: Collection[int], limit: int) -> dict[int, RoomMoved]:
-        """Those of the rooms in which something moved. `limit` bounds the events of a room if they are not in memory."""
+        """Those of the rooms in which something moved. `limit` bounds a room's events that are not in memory."""
         if window.since >= self._stream.floor:
             return self._from_memory(window, room_nids)
         return await self._from_database(window, list(room_nids), limit)

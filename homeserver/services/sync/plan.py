@@ -10,11 +10,11 @@ Source: client-server API, "Syncing", "Lazy-loading room members"; GET /sync, `s
 from collections.abc import Iterable, Sequence
 
 from attrs import define, field
-from matrix.filters import RoomEventFilter
 
 from homeserver.services.sync.moved import RoomMoved
 from homeserver.services.sync.request import Window
 from matrix.events import StateKey
+from matrix.filters import EventFilter
 from storage.events import StoredEvent
 from storage.memberships import Membership
 
@@ -42,17 +42,17 @@ def choose_timeline(plan: Plan, events: Sequence[StoredEvent], window: Window, *
     """The newest of the events that pass the filter, as many as it wants."""
     wanted = window.request.filter.room.timeline
     passing = [stored for stored in events if is_wanted(stored, wanted, window)]
-    limit = wanted.limit
+    limit = window.request.filter.timeline_limit
     plan.timeline = passing[-limit:] if limit else []
     plan.limited = has_gap or len(passing) > limit
 
 
-def is_wanted(stored: StoredEvent, wanted: RoomEventFilter, window: Window) -> bool:
+def is_wanted(stored: StoredEvent, wanted: EventFilter, window: Window) -> bool:
     """Source: "Ignoring users", "Server behaviour": state events of ignored users are told all the same."""
     event = stored.event
     if event.sender in window.ignored and not event.is_state:
         return False
-    return wanted.is_empty or wanted.allows(event)
+    return wanted.is_empty or wanted.allows(event.type, event.sender, event.room_id, event.content)
 
 
 def undo(state: dict[StateKey, int], timeline: Iterable[StoredEvent]) -> None:

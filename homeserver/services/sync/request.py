@@ -1,8 +1,8 @@
 """What a client asks of sync, and what is known of the asker when the answer is made."""
 
 from attrs import frozen
-from matrix.filters import Filter
 
+from matrix.filters import Filter
 from matrix.ids import DeviceId, UserId
 
 

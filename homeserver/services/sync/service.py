@@ -12,17 +12,20 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from homeserver.services.sync.answer import Answer
+from homeserver.services.sync.inbox import Inbox
 from homeserver.services.sync.invited import InvitedRooms
 from homeserver.services.sync.joined import JoinedRooms
 from homeserver.services.sync.notifier import Notifier
 from homeserver.services.sync.plan import Plan
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.writing import RoomWriter
+from matrix.filters import RoomFilter
 from matrix.ids import UserId
 from matrix.tokens import SyncToken
 from storage.memberships import Membership
@@ -52,9 +55,17 @@ class Ignored(Protocol):
 class UserSources:
     """`others` are asked in order."""
 
+    inbox: Inbox
     room_account_data: RoomAccountData
     ignored: Ignored
     others: Sequence[UserSource]
+
+
+@frozen(kw_only=True)
+class RoomParts:
+    joined: JoinedRooms
+    invited: InvitedRooms
+    writer: RoomWriter
 
 
 class Sync:
@@ -64,18 +75,16 @@ class Sync:
         stream: Stream,
         members: Members,
         notifier: Notifier,
-        joined: JoinedRooms,
-        invited: InvitedRooms,
-        writer: RoomWriter,
+        rooms: RoomParts,
         sources: UserSources,
         clock: Clock,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._stream = stream
         self._members = members
         self._notifier = notifier
-        self._joined = joined
-        self._invited = invited
-        self._writer = writer
+        self._joined = rooms.joined
+        self._invited = rooms.invited
+        self._writer = rooms.writer
         self._sources = sources
         self._clock = clock
 
@@ -89,19 +98,17 @@ class Sync:
                 answer = await self._answer(request)
             except BaseException:
                 if waiting is not None:
-                    waiting.cancel()
-                    waiting.addErrback(lambda _: None)
+                    _give_up(waiting)
                 raise
             if waiting is None:
                 return answer.parts()
             remaining = deadline - self._clock.seconds()
             if answer.has_news or remaining <= 0:
-                waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
-                waiting.cancel()
+                _give_up(waiting)
                 return answer.parts()
             at_once = not await self._woken(waiting, remaining)
 
-    async def _woken(self, waiting: Any, seconds: float) -> bool:
+    async def _woken(self, waiting: "Deferred[None]", seconds: float) -> bool:
         """Waits; False if the time is over, so that the next answer is the last."""
         timer = self._clock.later(seconds, waiting.cancel)
         try:
@@ -116,14 +123,16 @@ class Sync:
         return not self._notifier.closed
 
     async def _answer(self, request: SyncRequest) -> Answer:
+        newest = max(self._stream.position, request.since or 0)
+        mail = await self._sources.inbox.collect(request.user_id, request.device_id, request.since, newest)
         window = Window(
             request=request,
             since=request.since or 0,
-            upto=max(self._stream.position, request.since or 0),
+            upto=mail.upto,
             now_ms=self._clock.now_ms(),
             ignored=await self._sources.ignored(request.user_id),
         )
-        answer = Answer(str(SyncToken(window.upto)))
+        answer = Answer(str(SyncToken(window.upto)), to_device=mail.messages)
         rooms = await self._members.rooms_of(request.user_id)
         await self._rooms(window, rooms, answer)
         for source in self._sources.others:
@@ -152,6 +161,15 @@ class Sync:
         return await self._invited.numbers(by_room_id)
 
 
-def _chosen(plans: list[Plan], wanted: Any) -> list[Plan]:
+def _give_up(waiting: "Deferred[None]") -> None:
+    waiting.addErrback(_expect_cancelled)
+    waiting.cancel()
+
+
+def _expect_cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)
+
+
+def _chosen(plans: list[Plan], wanted: RoomFilter) -> list[Plan]:
     """Without the rooms that the filter names or does not name."""
-    return [plan for plan in plans if wanted.allows_room(plan.room_id)]
+    return [plan for plan in plans if wanted.rooms.allows(plan.room_id)]

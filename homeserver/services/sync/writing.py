@@ -3,12 +3,11 @@
 Writing gives way to others every few milliseconds: an initial sync of a thousand rooms blocks nobody.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 from attrs import frozen
-from matrix.filters import EventFilter
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.heads import Heads
@@ -19,6 +18,7 @@ from homeserver.services.sync.moved import receipts_content
 from homeserver.services.sync.plan import MEMBER, Plan, is_wanted
 from homeserver.services.sync.request import Window
 from matrix.events import Json
+from matrix.filters import EventFields
 from matrix.ids import UserId
 from matrix.tokens import PageToken, SyncToken
 from storage import event_transactions
@@ -153,18 +153,18 @@ class RoomWriter:
         wanted = window.request.filter.room.ephemeral
         typing = self._sources.typing(plan.room_nid) if plan.whole else plan.moved.typing
         events = []
-        if (typing or (typing is not None and not plan.whole)) and _allows_type(wanted, "m.typing"):
+        if (typing or (typing is not None and not plan.whole)) and wanted.allows("m.typing", None, plan.room_id):
             others = [user for user in typing if user not in window.ignored]
             events.append(orjson.dumps({"type": "m.typing", "content": {"user_ids": others}}))
         told = [(user, body) for user, body in receipts or plan.moved.receipts if user not in window.ignored]
         content = receipts_content(told, window.user_id)
-        if content is not None and _allows_type(wanted, "m.receipt"):
+        if content is not None and wanted.allows("m.receipt", None, plan.room_id):
             events.append(content)
         return events
 
     async def _summary(self, window: Window, plan: Plan) -> dict[str, Any]:
         """Only for clients that load members lazily: the others count for themselves."""
-        if not window.request.filter.room.state.lazy_load_members:
+        if not window.request.filter.lazy_load_members:
             return {}
         changed = any(stored.event.type == MEMBER for stored in plan.moved.events)
         if not (plan.whole or changed or plan.moved.has_gap):
@@ -206,11 +206,7 @@ def _prev_batch(window: Window, plan: Plan) -> str:
     return str(SyncToken(window.upto if plan.whole else window.since))
 
 
-def _allows_type(wanted: EventFilter, event_type: str) -> bool:
-    return wanted.is_empty or wanted.allows_type(event_type)
-
-
-def _writer(event_fields: Any) -> Any:
+def _writer(event_fields: EventFields | None) -> Callable[[StoredEvent, Around], bytes]:
     """`event_bytes`, or with a filter by fields the slower way."""
     if event_fields is None:
         return event_bytes

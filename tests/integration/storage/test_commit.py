@@ -5,7 +5,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
-from storage.change import Change, Entry, HeadMoved, Insert, Kind
+from storage.change import AlreadyThere, Change, Entry, HeadMoved, Insert, Kind
 from storage.commit import Committer
 from storage.stream import entry_body
 
@@ -65,7 +65,7 @@ async def test_positions_have_no_gaps_and_follow_the_order_of_changes(setup: Set
 async def test_a_change_that_fails_does_not_hurt_its_batch(setup: Setup) -> None:
     await setup.committer(change("@same:x"))
     waiting = [setup.committer(change(name)) for name in ("@a:x", "@same:x", "@b:x")]
-    with pytest.raises(psycopg2.errors.UniqueViolation):
+    with pytest.raises(AlreadyThere):
         await waiting[1]
     await waiting[0]
     await waiting[2]
