@@ -6,6 +6,7 @@ from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Custom, Delete, Insert
+from storage.cross_signing import is_cross_signing_key
 
 # A known device keeps its name.
 ADD = Insert(
@@ -58,6 +59,18 @@ def find_device(cur: Cursor, user_id: str, device_id: str) -> Device | None:
     cur.execute(_SELECT + "user_id = %s AND device_id = %s", (user_id, device_id))
     row = cur.fetchone()
     return None if row is None else Device(*row)
+
+
+@frozen
+class WishedDevice:
+    """A device id that a login asks for. No device may be called as a cross-signing key is."""
+
+    is_known: bool
+    is_signing_key: bool
+
+
+def look_up_wished(cur: Cursor, user_id: str, device_id: str) -> WishedDevice:
+    return WishedDevice(find_device(cur, user_id, device_id) is not None, is_cross_signing_key(cur, user_id, device_id))
 
 
 def device_ids(cur: Cursor, user_id: str) -> list[str]:

@@ -23,7 +23,11 @@ def find_session(cur: Cursor, session_id: str) -> UiAuthSession | None:
         (session_id,),
     )
     row = cur.fetchone()
-    return None if row is None else UiAuthSession(*row[:3], orjson.loads(row[3]))
+    return None if row is None else _session(*row)
+
+
+def _session(session_id: str, created_ms: int, operation: str, completed: str) -> UiAuthSession:
+    return UiAuthSession(session_id, created_ms, operation, orjson.loads(completed))
 
 
 def put_session(cur: Cursor, session: UiAuthSession) -> None:
@@ -58,4 +62,14 @@ def take_expired(cur: Cursor, before_ms: int, limit: int = 1000) -> list[UiAuthS
         " RETURNING session_id, created_ms, operation, completed",
         (before_ms, limit),
     )
-    return [UiAuthSession(*row[:3], orjson.loads(row[3])) for row in cur]
+    return [_session(*row) for row in cur]
+
+
+def use_once(cur: Cursor, name: str, operation: str, now_ms: int) -> bool:
+    """False if a nonce of this name has been used. It is trimmed with the sessions."""
+    cur.execute(
+        "INSERT INTO ui_auth_sessions (session_id, created_ms, operation, completed) VALUES (%s, %s, %s, '{}')"
+        " ON CONFLICT DO NOTHING",
+        (name, now_ms, operation),
+    )
+    return cur.rowcount > 0

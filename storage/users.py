@@ -7,7 +7,7 @@ from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import UserId
-from storage.change import Custom, Delete, Insert
+from storage.change import Custom, Insert, Row
 
 # What a commit raises for a user id that exists already.
 Taken = psycopg2.errors.UniqueViolation
@@ -59,7 +59,7 @@ UPGRADE_GUEST = Custom(
     "UPDATE users u SET is_guest = false, password_hash = v.password_hash FROM {v}"
     " WHERE u.user_id = v.user_id AND u.is_guest",
 )
-DELETE_SETUP_TOKEN = Delete("setup_token", {"one": "bool"})
+ADD_LEAVING = Insert("users_leaving", {"user_id": "text"}, key=("user_id",), on_conflict="ignore")
 
 
 @frozen
@@ -94,11 +94,22 @@ def find_user(cur: Cursor, user_id: str) -> User | None:
     return find_users(cur, [user_id]).get(user_id)
 
 
-def next_guest_number(cur: Cursor) -> int:
-    """One more than the highest localpart that is a number, as Synapse names its guests."""
-    cur.execute("SELECT max(substring(user_id FROM '^@([0-9]{1,15}):')::bigint) FROM users WHERE user_id ~ '^@[0-9]'")
+def next_number(cur: Cursor) -> int:
+    """A localpart for a guest, or an account that names none. One that came from elsewhere may be taken."""
+    cur.execute("SELECT nextval('numbered_localparts')")
     row = cur.fetchone()
-    return 1 if row is None or row[0] is None else int(row[0]) + 1
+    assert row is not None
+    return int(row[0])
+
+
+def list_leaving(cur: Cursor) -> list[UserId]:
+    """Deactivated users whose rooms are not all left yet."""
+    cur.execute("SELECT user_id FROM users_leaving ORDER BY user_id")
+    return [UserId(user_id) for (user_id,) in cur]
+
+
+def have_left(cur: Cursor, user_id: str) -> None:
+    cur.execute("DELETE FROM users_leaving WHERE user_id = %s", (user_id,))
 
 
 def has_users(cur: Cursor) -> bool:
@@ -121,3 +132,15 @@ def put_setup_token(cur: Cursor, token: str) -> str:
     found = find_setup_token(cur)
     assert found is not None
     return found
+
+
+def add_first(cur: Cursor, token: str, user: Row) -> bool:
+    """Makes the first account (a row for ADD), if it has the setup token. False if not, or if it is not the first.
+
+    The committer's turn: nobody else makes an account in between.
+    """
+    if find_setup_token(cur) != token or has_users(cur):
+        return False
+    cur.execute("DELETE FROM setup_token")
+    cur.execute(ADD.sql, [[value] for value in user])
+    return True

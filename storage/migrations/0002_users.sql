@@ -17,6 +17,14 @@ CREATE TABLE users (
     user_type text
 );
 
+-- Localparts of guests and of accounts that name none.
+CREATE SEQUENCE numbered_localparts;
+
+-- Deactivated users whose rooms are not all left yet.
+CREATE TABLE users_leaving (
+    user_id text PRIMARY KEY
+);
+
 CREATE TABLE devices (
     user_id text NOT NULL,
     device_id text NOT NULL,

@@ -1,0 +1,1 @@
+"""Accounts: registration, login, sessions, devices, profiles, and what users keep on the server."""

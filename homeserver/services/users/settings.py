@@ -1,0 +1,58 @@
+"""What the operator decides about accounts. Names and defaults are those of Synapse's configuration."""
+
+from attrs import frozen
+
+MINUTE_MS = 60_000
+
+
+@frozen
+class RegistrationSettings:
+    enabled: bool = False
+    requires_token: bool = False
+    allow_guests: bool = False
+    shared_secret: str | None = None
+    # Say neither in /register/available nor before the last stage whether a name is taken.
+    inhibit_user_in_use_error: bool = False
+
+
+@frozen
+class SessionSettings:
+    """`access_ms` without a refresh token, `refreshable_access_ms` with one. None: for ever.
+
+    `refreshable_access_ms=None` gives no refresh tokens out. `session_ms` bounds the whole session.
+    """
+
+    session_ms: int | None = None
+    access_ms: int | None = None
+    refreshable_access_ms: int | None = 5 * MINUTE_MS
+    refresh_ms: int | None = None
+
+
+@frozen
+class LoginTokenSettings:
+    """login_via_existing_session."""
+
+    enabled: bool = False
+    require_ui_auth: bool = True
+    timeout_ms: int = 5 * MINUTE_MS
+
+
+@frozen
+class PasswordSettings:
+    """`enabled`: may users log in with passwords? The rest are the demands on new ones."""
+
+    enabled: bool = True
+    pepper: str = ""
+    minimum_length: int = 0
+    require_digit: bool = False
+    require_symbol: bool = False
+    require_lowercase: bool = False
+    require_uppercase: bool = False
+
+
+@frozen
+class ProfileSettings:
+    """May users change these themselves?"""
+
+    enable_set_displayname: bool = True
+    enable_set_avatar_url: bool = True
