@@ -1,7 +1,7 @@
 """Power levels of a room: who may do what, with the defaults of the room version.
 
-A `PowerLevels` is a view on the content of the two events: making one parses seven numbers and copies nothing, so that
-it can be made for every check. Levels of users and event types are parsed when they are asked for.
+A `PowerLevels` is a view on the content of the two events: making one copies and parses nothing, so that it can be made
+for every check. A level is parsed when it is asked for.
 
 Values that are no level are read as absent; `auth_rules` lets no event with such values into a room, but rooms older
 than that rule have them.
@@ -24,14 +24,11 @@ CREATOR_LEVEL = 1 << 62
 # The creator's level in a room without m.room.power_levels, before room version 12.
 _CREATOR_DEFAULT = 100
 
-_DEFAULTS = {"ban": 50, "kick": 50, "redact": 50, "invite": 0, "users_default": 0, "events_default": 0}
-_STATE_DEFAULT = 50
-_NOTIFICATION_DEFAULT = 50
-
 # int() would also take "1_000" and other alphabets, and refuses more than 4,300 digits only since Python 3.11.
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,300}\s*")
 
 _NOTHING: Mapping[str, Any] = {}
+_NOBODY: frozenset[str] = frozenset()
 
 
 def parse_level(version: RoomVersion, value: Any) -> int | None:
@@ -65,19 +62,10 @@ def creators(version: RoomVersion, create_event: Event | None) -> frozenset[str]
 class PowerLevels:
     """The levels in force. Made by `of`; may be kept by the two events' ids."""
 
-    ban: int
-    kick: int
-    redact: int
-    invite: int
-    users_default: int
-    events_default: int
-    state_default: int
-    creators: frozenset[str]
-    creator_level: int | None  # None: the creators have what m.room.power_levels says
+    creators: frozenset[str]  # empty where they have only what m.room.power_levels says: `creator_level` is None
+    creator_level: int | None
     _version: RoomVersion = field(repr=False)
-    _users: Mapping[str, Any] = field(repr=False)
-    _events: Mapping[str, Any] = field(repr=False)
-    _notifications: Mapping[str, Any] = field(repr=False)
+    _content: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def of(cls, version: RoomVersion, create_event: Event | None, power_levels_event: Event | None) -> Self:
@@ -86,35 +74,60 @@ class PowerLevels:
         Every room has a create event; None is for auth events that lack it, which state resolution may meet.
         """
         content = _NOTHING if power_levels_event is None else power_levels_event.content
+        level = _creator_level(version, power_levels_event)
+        return cls(_NOBODY if level is None else creators(version, create_event), level, version, content)
 
-        def level(name: str, default: int) -> int:
-            parsed = parse_level(version, content.get(name))
-            return default if parsed is None else parsed
+    @property
+    def ban(self) -> int:
+        return self._level(self._content, "ban", 50)
 
-        return cls(
-            **{name: level(name, default) for name, default in _DEFAULTS.items()},
-            state_default=level("state_default", _STATE_DEFAULT),
-            creators=creators(version, create_event),
-            creator_level=_creator_level(version, power_levels_event),
-            version=version,
-            users=_object(content, "users"),
-            events=_object(content, "events"),
-            notifications=_object(content, "notifications"),
-        )
+    @property
+    def kick(self) -> int:
+        return self._level(self._content, "kick", 50)
+
+    @property
+    def redact(self) -> int:
+        return self._level(self._content, "redact", 50)
+
+    @property
+    def invite(self) -> int:
+        return self._level(self._content, "invite", 0)
+
+    @property
+    def users_default(self) -> int:
+        return self._level(self._content, "users_default", 0)
+
+    @property
+    def events_default(self) -> int:
+        return self._level(self._content, "events_default", 0)
+
+    @property
+    def state_default(self) -> int:
+        return self._level(self._content, "state_default", 50)
 
     def of_user(self, user_id: str) -> int:
         """The user's level, whether a member or not."""
         if self.creator_level is not None and user_id in self.creators:
             return self.creator_level
-        return self._level(self._users, user_id, self.users_default)
+        return self._entry("users", user_id, "users_default", 0)
 
     def for_event(self, event_type: str, is_state: bool) -> int:
         """The level required to send an event of this type. Membership is judged by ban, kick and invite instead."""
-        return self._level(self._events, event_type, self.state_default if is_state else self.events_default)
+        default, otherwise = ("state_default", 50) if is_state else ("events_default", 0)
+        return self._entry("events", event_type, default, otherwise)
 
     def notification(self, key: str) -> int:
         """The level required to notify by this key; "room" is for @room."""
-        return self._level(self._notifications, key, _NOTIFICATION_DEFAULT)
+        notifications = self._content.get("notifications")
+        return self._level(notifications, key, 50) if isinstance(notifications, dict) else 50
+
+    def _entry(self, name: str, key: str, default: str, otherwise: int) -> int:
+        entries = self._content.get(name)
+        if isinstance(entries, dict) and key in entries:
+            parsed = parse_level(self._version, entries[key])
+            if parsed is not None:
+                return parsed
+        return self._level(self._content, default, otherwise)
 
     def _level(self, levels: Mapping[str, Any], key: str, default: int) -> int:
         value = levels.get(key)
@@ -128,8 +141,3 @@ def _creator_level(version: RoomVersion, power_levels_event: Event | None) -> in
     if version.creators_have_infinite_power:
         return CREATOR_LEVEL
     return _CREATOR_DEFAULT if power_levels_event is None else None
-
-
-def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = content.get(name)
-    return value if isinstance(value, dict) else _NOTHING

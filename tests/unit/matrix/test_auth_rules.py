@@ -89,11 +89,13 @@ def test_the_event_is_judged_as_the_rules_say(case: dict[str, Any], version: Roo
     assert refusal.value.rule == rule
 
 
-@pytest.mark.parametrize(("case", "version"), CASES)
-def test_no_more_state_is_looked_at_than_the_event_needs(case: dict[str, Any], version: RoomVersion) -> None:
-    event, state = make_event(version, case["event"]), _state(case, version)
-    needed = state_keys(version, event.type, event.sender, event.state_key, event.content)
-    assert _verdict(event, state) == _verdict(event, {key: state[key] for key in needed if key in state})
+@pytest.mark.parametrize("version", ROOM_VERSIONS.values(), ids=lambda version: version.id)
+def test_no_more_state_is_looked_at_than_the_event_needs(version: RoomVersion) -> None:
+    for case in (case for case, case_version in (param.values for param in CASES) if case_version == version):
+        event, state = make_event(version, case["event"]), _state(case, version)
+        needed = state_keys(version, event.type, event.sender, event.state_key, event.content)
+        less = {key: state[key] for key in needed if key in state}
+        assert _verdict(event, state) == _verdict(event, less), case["it"]
 
 
 def _verdict(event: Event, state: dict[StateKey, Event]) -> str | None:
