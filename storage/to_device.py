@@ -3,7 +3,6 @@
 Source: client-server API, "Send-to-Device messaging".
 """
 
-from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Custom, Delete, Insert
@@ -16,13 +15,12 @@ DELETE_UPTO = Custom(
     " WHERE t.user_id = v.user_id AND t.device_id = v.device_id AND t.position <= v.position",
 )
 DELETE_OF_DEVICE = Delete("to_device", {"user_id": "text", "device_id": "text"})
+# Fails with AlreadyThere if the transaction was done already, by this process or another.
 ADD_TRANSACTION = Insert(
     "to_device_transactions",
     {"sender": "text", "device": "text", "transaction_id": "text", "made_ms": "bigint"},
     key=("sender", "device", "transaction_id"),
 )
-# A change with ADD_TRANSACTION fails with this if the transaction was done already, by this process or another.
-AlreadySent = errors.UniqueViolation
 
 
 def is_sent(cur: Cursor, sender: str, device: str, transaction_id: str) -> bool:

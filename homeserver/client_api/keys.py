@@ -13,7 +13,8 @@ from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import BadRequest, MissingParam
+from matrix.errors import BadRequest, InvalidParam, MissingParam
+from matrix.tokens import BadToken, SyncToken
 
 # How long other servers may take; the specification recommends the first.
 DEFAULT_TIMEOUT_MS = 10_000
@@ -21,8 +22,6 @@ MAX_TIMEOUT_MS = 60_000
 
 # Asks for user-interactive authentication; raises until it is complete.
 RequireAuth = Callable[[Call], Awaitable[None]]
-# The position that a sync token stands for. Raises: InvalidParam.
-PositionOf = Callable[[str], int]
 
 
 def _paths(path: str) -> tuple[str, ...]:
@@ -38,13 +37,11 @@ class KeysApi:
         cross_signing: CrossSigning,
         device_lists: DeviceLists,
         require_auth: RequireAuth,
-        position_of: PositionOf,
     ) -> None:
         self._keys = keys
         self._cross_signing = cross_signing
         self._device_lists = device_lists
         self._require_auth = require_auth
-        self._position_of = position_of
 
     @route("POST", *_paths("/upload"), access=Access.GUEST)
     async def upload(self, call: Call) -> Answer:
@@ -67,7 +64,7 @@ class KeysApi:
 
     @route("GET", *_paths("/changes"))
     async def changes(self, call: Call) -> Answer:
-        since, upto = self._position_of(call.query.text("from")), self._position_of(call.query.text("to"))
+        since, upto = _position(call, "from"), _position(call, "to")
         changed, left = await self._device_lists.changes(call.user.user_id, since, upto)
         return {"changed": sorted(changed), "left": sorted(left)}
 
@@ -90,6 +87,14 @@ def _member(body: Fields, name: str) -> object:
     if name not in body:
         raise MissingParam(name)
     return body.raw[name]
+
+
+def _position(call: Call, name: str) -> int:
+    """The position that a sync token stands for."""
+    try:
+        return SyncToken.parse(call.query.text(name)).position
+    except BadToken as error:
+        raise InvalidParam(f"{name}: {error}") from error
 
 
 def _timeout_ms(body: Fields) -> int:

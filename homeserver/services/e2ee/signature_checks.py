@@ -42,7 +42,7 @@ class Outcome:
     failures: dict[str, dict[str, Json]] = field(factory=dict)
 
     def fail(self, user_id: str, target: str, error: MatrixError) -> None:
-        self.failures.setdefault(user_id, {})[target] = error.body()
+        self.failures.setdefault(str(user_id), {})[target] = error.body()
 
 
 def check_uploaded(signer: UserId, uploaded: Mapping[UserId, Json], published: Mapping[str, PublishedKeys]) -> Outcome:

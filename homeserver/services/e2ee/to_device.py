@@ -16,7 +16,7 @@ from homeserver.services.e2ee.seams import Commit, IsLocal, Json, RemoteDevices
 from matrix.errors import BadRequest, InvalidParam, LimitExceeded, TooLarge
 from matrix.ids import BadIdentifier, UserId
 from storage import to_device
-from storage.change import Change, Entry, Kind
+from storage.change import AlreadyThere, Change, Entry, Kind
 from storage.database import Database
 
 # All of the user's devices.
@@ -99,7 +99,7 @@ class ToDevice:
                     self._remote.put_messages(change, user_id.domain, sender, event_type, {str(user_id): devices})
         try:
             await self._commit(change)
-        except to_device.AlreadySent:
+        except AlreadyThere:
             # Another process was asked at the same time, and was faster.
             return
 

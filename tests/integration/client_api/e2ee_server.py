@@ -1,0 +1,150 @@
+"""The end-to-end encryption endpoints over a real database, with users and devices that are simply there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+from attrs import define, field
+from twisted.internet import reactor
+
+from homeserver.client_api.key_backups import KeyBackupsApi
+from homeserver.client_api.keys import KeysApi
+from homeserver.client_api.to_device import ToDeviceApi
+from homeserver.runtime.clock import Clock
+from homeserver.services.e2ee.backups import Backups
+from homeserver.services.e2ee.cross_signing import CrossSigning
+from homeserver.services.e2ee.device_lists import DeviceLists
+from homeserver.services.e2ee.keys import Keys
+from homeserver.services.e2ee.to_device import ToDevice
+from homeserver.services.e2ee.user_keys import UserKeys
+from homeserver.web.call import Call, Requester
+from homeserver.web.router import Access, Router
+from matrix.errors import MatrixError
+from matrix.ids import DeviceId, ServerName, UserId
+from storage import device_keys
+from storage.change import Change
+from storage.opened import Storage, open_storage
+from tests.support.http import MemoryClient, Response
+
+ALICE, BOB, CAROL = "@alice:a", "@bob:a", "@carol:a"
+
+
+@define
+class Device:
+    """A client of one device. Paths are below /_matrix/client/v3."""
+
+    client: MemoryClient
+    user_id: str
+    device_id: str
+
+    async def ask(self, method: str, path: str, json: Any = None, prefix: str = "/_matrix/client/v3") -> Response:
+        token = f"{self.user_id} {self.device_id}"
+        path = quote(path, safe="/?=&:@!$%+")
+        response: Response = await self.client.request(method, prefix + path, json=json, token=token)
+        return response
+
+    async def ok(self, method: str, path: str, json: Any = None) -> Any:
+        response = await self.ask(method, path, json)
+        assert response.status == 200, response.body
+        return response.json
+
+    async def upload(self, **keys: Any) -> Any:
+        return await self.ok("POST", "/keys/upload", keys)
+
+    async def query(self, *user_ids: str) -> Any:
+        return await self.ok("POST", "/keys/query", {"device_keys": {user_id: [] for user_id in user_ids}})
+
+    async def claim(self, user_id: str, device_id: str) -> Any:
+        """The key claimed, by its id; None if there is none."""
+        wanted = {"one_time_keys": {user_id: {device_id: "signed_curve25519"}}}
+        claimed = (await self.ok("POST", "/keys/claim", wanted))["one_time_keys"]
+        return claimed.get(user_id, {}).get(device_id)
+
+
+@define
+class E2eeServer:
+    storage: Storage
+    router: Router
+    keys: Keys
+    device_lists: DeviceLists
+    # Who must authenticate again has done so.
+    confirmed: bool = False
+    sharing: dict[str, set[str]] = field(factory=dict)
+
+    def device(self, user_id: str, device_id: str, name: str | None = None) -> Device:
+        self.sql("INSERT INTO devices VALUES (%s, %s, %s, 0)", user_id, device_id, name)
+        return Device(MemoryClient(self.router, reactor=reactor), user_id, device_id)
+
+    async def delete(self, device: Device) -> None:
+        change = Change()
+        change.put(device_keys.Delete("devices", {"user_id": "text", "device_id": "text"}), _ids(device))
+        device_keys.rows_for_deleted_devices(change, device.user_id, [device.device_id])
+        await self.storage.committer(change)
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        connection = psycopg2.connect(self.storage.dsn)
+        connection.autocommit = True
+        try:
+            cur = connection.cursor()
+            cur.execute(statement, values)
+            return cur.fetchall() if cur.description else []
+        finally:
+            connection.close()
+
+    def token(self) -> str:
+        return f"s{self.storage.stream.position}"
+
+
+def _ids(device: Device) -> tuple[str, str]:
+    return device.user_id, device.device_id
+
+
+@contextmanager
+def e2ee_server(dsn: str) -> Iterator[E2eeServer]:
+    storage = open_storage(dsn, reactor=reactor, threads=2)
+    try:
+        yield _wired(storage)
+    finally:
+        storage.close()
+
+
+def _wired(storage: Storage) -> E2eeServer:
+    database, commit = storage.database, storage.committer
+    user_keys = UserKeys(database=database)
+    keys = Keys(database=database, commit=commit, user_keys=user_keys, is_local=_is_local)
+    cross_signing = CrossSigning(
+        database=database, commit=commit, user_keys=user_keys, is_local=_is_local, in_thread=_in_thread
+    )
+
+    async def users_sharing_a_room(user_id: UserId) -> set[str]:
+        return server.sharing.get(user_id, set())
+
+    async def require_auth(call: Call) -> None:
+        if not server.confirmed:
+            raise MatrixError(401, "M_UNAUTHORIZED", "Authenticate")
+
+    device_lists = DeviceLists(database=database, stream=storage.stream, users_sharing_a_room=users_sharing_a_room)
+    to_device = ToDevice(database=database, commit=commit, clock=Clock(reactor), is_local=_is_local)
+    storage.read_by(user_keys.read_stream)
+    storage.read_by(keys.read_stream)
+    router = Router(authenticate=_authenticate)
+    router.add(KeysApi(keys=keys, cross_signing=cross_signing, device_lists=device_lists, require_auth=require_auth))
+    router.add(ToDeviceApi(to_device=to_device))
+    router.add(KeyBackupsApi(backups=Backups(database=database)))
+    server = E2eeServer(storage, router, keys, device_lists)
+    return server
+
+
+async def _authenticate(call: Call, access: Access) -> None:
+    user_id, _, device_id = (call.access_token() or "").partition(" ")
+    call.requester = Requester(UserId(user_id), DeviceId(device_id) if device_id else None)
+
+
+async def _in_thread(function: Any) -> Any:
+    return function()
+
+
+def _is_local(server_name: ServerName) -> bool:
+    return server_name == "a"
