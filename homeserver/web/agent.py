@@ -15,7 +15,7 @@ import hyperlink
 import orjson
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IConnector, IConsumer, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -23,6 +23,8 @@ from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    RequestNotSent,  # type: ignore[attr-defined]
+    RequestTransmissionFailed,
     ResponseDone,
     ResponseFailed,
 )
@@ -38,7 +40,17 @@ from homeserver.web.addresses import AddressRefused, AddressRules
 MAX_URL_CHARACTERS = 8192
 _NO_HEADERS: Mapping[str, str] = {}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NETWORK_ERRORS = (ConnectError, ConnectingCancelledError, DNSLookupError, ResponseFailed, SchemeNotSupported, OSError)
+_NETWORK_ERRORS = (
+    ConnectError,
+    ConnectionClosed,
+    ConnectingCancelledError,
+    DNSLookupError,
+    OSError,
+    RequestNotSent,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    SchemeNotSupported,
+)
 
 
 @frozen
@@ -157,8 +169,6 @@ class OutgoingHttp:
         timer = self._reactor.callLater(bounds.timeout_s, running.cancel)
         try:
             return await running
-        except FetchFailed:
-            raise
         except Exception as error:
             if timer.active():
                 raise

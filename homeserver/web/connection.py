@@ -19,6 +19,7 @@ from typing import Any
 from attrs import Factory, define
 from twisted.internet.interfaces import IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -82,8 +83,8 @@ class Connection(Protocol):
         peer = Peer(host.removeprefix("::ffff:"), ISSLTransport.providedBy(self.transport), self._shared.proxies)
         self._reader = RequestReader(self._shared.router, self._shared.limits, peer, self._queue, self._seconds)
         self._reader.watch_streams(self._send_continue, self._adjust_reading)
-        # TLS transports cannot.
-        self._is_direct = hasattr(self.transport, "writeSomeData")
+        # By type, not by attribute: a TLS transport has all attributes of the socket under it, which sends in clear.
+        self._is_direct = isinstance(self.transport, TcpConnection)
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
         self._since_s = self._seconds()

@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from homeserver.web import cors
-from homeserver.web.body import DEFAULT_JSON_BYTES, UNWANTED_BYTES
+from homeserver.web.body import DEFAULT_JSON_BYTES, UNWANTED_BYTES, ClientGone
 from homeserver.web.call import Call
 from homeserver.web.paths import Paths, decode_segment
 from homeserver.web.replies import Answer, Prepared, Reply, prepare, prepare_error
@@ -184,8 +184,10 @@ class Router:
             prepared = prepare_error(error)
         except BadIdentifier as error:
             prepared = prepare_error(InvalidParam(str(error)))
+        except ClientGone:
+            prepared = _INTERNAL  # that nobody will read
         except Exception:  # noqa: BLE001 - a bug of ours: the client must hear of it, but no more than that
-            # What a handler raises after its client has gone is the cancellation or the broken stream.
+            # What a handler raises after its client has gone is the cancellation.
             if not call.gone:
                 self._log.failure("{call!r} failed", call=call)
             prepared = _INTERNAL
@@ -199,6 +201,8 @@ class Router:
         """Waits until an answer is written that does not fit into one write."""
         try:
             await sending
+        except ClientGone:
+            pass
         except Exception:  # noqa: BLE001 - the status is out: the connection breaks off, which `send` sees to
             if not call.gone:
                 self._log.failure("{call!r} broke off while it was answered", call=call)
