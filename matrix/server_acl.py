@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import frozen
 
+from matrix import globs
+
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _WILD = re.compile(r"[*?]")
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
@@ -38,10 +40,10 @@ def _is_ip_literal(host: str) -> bool:
     return host.startswith("[") or _IPV4.fullmatch(host) is not None
 
 
-def _matches(globs: Any, host: str) -> bool:
-    if not isinstance(globs, list):
+def _matches(patterns: Any, host: str) -> bool:
+    if not isinstance(patterns, list):
         return False
-    return _sorted_globs(tuple(glob for glob in globs if isinstance(glob, str))).match(host.lower())
+    return _sorted_globs(tuple(glob for glob in patterns if isinstance(glob, str))).match(host.lower())
 
 
 @frozen
@@ -50,42 +52,25 @@ class _Globs:
 
     names: frozenset[str]
     suffixes: frozenset[str]  # with the dot
-    others: tuple[str, ...]
+    others: tuple[globs.Matcher, ...]
 
     def match(self, host: str) -> bool:
         if host in self.names:
             return True
         if self.suffixes and any(host[at:] in self.suffixes for at, c in enumerate(host) if c == "."):
             return True
-        return any(matches_glob(glob, host) for glob in self.others)
+        return any(matches(host) for matches in self.others)
 
 
 @lru_cache(_KEPT)
-def _sorted_globs(globs: tuple[str, ...]) -> _Globs:
-    lowered = {re.sub(r"\*+", "*", glob.lower()) for glob in globs}
+def _sorted_globs(patterns: tuple[str, ...]) -> _Globs:
+    lowered = {re.sub(r"\*+", "*", glob.lower()) for glob in patterns}
     names = frozenset(glob for glob in lowered if not _WILD.search(glob))
     suffixes = frozenset(glob[1:] for glob in lowered if glob.startswith("*.") and not _WILD.search(glob, 1))
     others = (g for g in lowered if g not in names and not (g.startswith("*") and g[1:] in suffixes))
-    return _Globs(names=names, suffixes=suffixes, others=tuple(sorted(others)))
+    return _Globs(names=names, suffixes=suffixes, others=tuple(map(_matcher, others)))
 
 
-def matches_glob(pattern: str, text: str) -> bool:
-    """Does `pattern`, with `*` for any characters and `?` for one, match the whole text?
-
-    Not by a regular expression, which a pattern of many stars makes take exponential time: this is at most the product
-    of the lengths.
-    """
-    at, mark = 0, 0
-    place, star = 0, -1
-    while at < len(text):
-        if place < len(pattern) and pattern[place] == "*":
-            star, mark = place, at
-            place += 1
-        elif place < len(pattern) and pattern[place] in ("?", text[at]):
-            at, place = at + 1, place + 1
-        elif star >= 0:
-            mark += 1
-            at, place = mark, star + 1
-        else:
-            return False
-    return all(character == "*" for character in pattern[place:])
+def _matcher(glob: str) -> globs.Matcher:
+    # `stars` compiles no regular expression, which for a list of thousands would take a second.
+    return globs.whole(glob) if "?" in glob else globs.stars(glob)

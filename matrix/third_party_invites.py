@@ -3,7 +3,6 @@
 Source: client-server API, "m.room.third_party_invite"; specification, "Room Versions", "Authorisation rules".
 """
 
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from matrix import canonical_json
+from matrix import canonical_json, unpadded_base64
 from matrix.errors import NotCanonical
 
 # Real invites have two keys and one or two signatures. Two events of 64 kB could ask for 100,000 verifications.
@@ -49,12 +48,11 @@ def _signatures(signed: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _decoded(text: Any, size: int) -> Iterator[bytes]:
-    """The bytes of (un)padded, standard or URL-safe base64, if they are of this size."""
+    """The bytes of the base64, if it is some and they are of this size."""
     if not isinstance(text, str):
         return
-    standard = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        data = b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        data = unpadded_base64.decode(text)
     except ValueError:
         return
     if len(data) == size:

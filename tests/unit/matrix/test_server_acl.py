@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.server_acl import allowed, matches_glob
+from matrix.server_acl import allowed
 
 EVERYONE = {"allow": ["*"]}
 
@@ -61,9 +61,9 @@ def test_junk_lists_match_nobody(junk: Any) -> None:
 
 
 def test_a_pattern_of_many_stars_is_no_trap() -> None:
-    assert not matches_glob("*a" * 2000 + "b", "a" * 255)
+    assert not allowed({"allow": ["*a" * 2000 + "b", "*a?" * 2000 + "b"]}, "a" * 255)
 
 
 @given(st.text("ab*?[.", max_size=12), st.text("ab.[", max_size=12))
 def test_globs_match_as_fnmatch_does_without_its_brackets(pattern: str, text: str) -> None:
-    assert matches_glob(pattern, text) == fnmatchcase(text, pattern.replace("[", "[[]"))
+    assert allowed({"allow": [pattern]}, text) == fnmatchcase(text, pattern.replace("[", "[[]"))
