@@ -24,7 +24,8 @@ Loading: everything is looked up by `events`, which must know
 
 Where the specification can be read in two ways this does as Synapse and ruma do, since a room whose servers resolve
 differently falls apart: what a power event rests on is followed only through the full conflicted set; power events have
-an empty state key, unless they are memberships; a create event in conflict counts as one.
+an empty state key, unless they are memberships; a create event in conflict counts as one. Where it cannot, this does as
+it says: an event in conflict that was rejected is replayed like any other, which Synapse 1.163 does not do.
 
 Source: specification, "Room Version 2" and "Room Version 12", "State resolution".
 """
