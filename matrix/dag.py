@@ -33,9 +33,9 @@ def auth_chain(nodes: Iterable[T], auth_of: AuthOf[T]) -> set[T]:
 def auth_difference(conflicted: Sequence[Collection[T]], unconflicted: Collection[T], auth_of: AuthOf[T]) -> set[T]:
     """What is in the auth chain of one state but not of all.
 
-    `conflicted` has each state's events in conflict, `unconflicted` the events that all have. As in Synapse, and other than
-    the specification has it word for word, a state's events count as part of its auth chain: an event that all the
-    states have is never in the difference.
+    `conflicted` has each state's events in conflict, `unconflicted` the events that all have. As in Synapse, but not
+    to the letter of the specification, a state's events count as part of its auth chain: an event that all the states
+    have is never in the difference.
 
     Walks the auth chains of `unconflicted` too, unless the conflicted events' own do not differ:
     `auth_difference_smaller` is for large rooms.
