@@ -56,4 +56,3 @@ class Inbox:
             return False
         entries = self._stream.user_entries(key[0], empty_upto, upto)
         return not any(entry.kind is Kind.TO_DEVICE for entry in entries)
-

@@ -167,7 +167,7 @@ def _give_up(waiting: "Deferred[None]") -> None:
 
 
 def _expect_cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)
+    failure.trap(CancelledError)  # type: ignore[no-untyped-call]
 
 
 def _chosen(plans: list[Plan], wanted: RoomFilter) -> list[Plan]:

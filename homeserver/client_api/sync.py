@@ -1,0 +1,65 @@
+"""GET /sync.
+
+Source: client-server API, "Syncing".
+"""
+
+import orjson
+
+from homeserver.services.sync.request import SyncRequest
+from homeserver.services.sync.seams import FilterOf, SetPresence
+from homeserver.services.sync.service import Sync
+from homeserver.web.call import Call
+from homeserver.web.replies import Answer, RawJson
+from homeserver.web.router import Access, client, route
+from matrix.errors import BadRequest, InvalidParam
+from matrix.filters import EMPTY, Filter, parse_filter
+from matrix.tokens import BadToken, SyncToken
+
+PRESENCES = ("offline", "online", "unavailable")
+
+
+class SyncApi:
+    def __init__(self, *, sync: Sync, filter_of: FilterOf, set_presence: SetPresence) -> None:
+        self._sync = sync
+        self._filter_of = filter_of
+        self._set_presence = set_presence
+
+    @route("GET", *client("/sync"), access=Access.GUEST)
+    async def get_sync(self, call: Call) -> Answer:
+        query, user = call.query, call.user
+        presence = query.choice("set_presence", PRESENCES, "online")
+        request = SyncRequest(
+            user_id=user.user_id,
+            device_id=user.device_id,
+            device_key=user.device_id or f"token {user.token_id}",
+            since=_position(query.optional_text("since")),
+            filter=await self._filter(call),
+            full_state=query.boolean("full_state", False),
+            use_state_after=query.boolean("use_state_after", False)
+            or query.boolean("org.matrix.msc4222.use_state_after", False),
+        )
+        timeout_ms = query.integer("timeout", 0, minimum=0)
+        self._set_presence(user.user_id, presence)
+        return RawJson(await self._sync.answer(request, timeout_ms))
+
+    async def _filter(self, call: Call) -> Filter:
+        """The filter that was uploaded, or stands in the query itself."""
+        text = call.query.optional_text("filter")
+        if not text:
+            return EMPTY
+        if not text.startswith("{"):
+            return await self._filter_of(call.user.user_id, text)
+        try:
+            body = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise BadRequest("The filter is not JSON", "M_NOT_JSON") from error
+        return parse_filter(body)
+
+
+def _position(since: str | None) -> int | None:
+    if not since:
+        return None
+    try:
+        return SyncToken.parse(since).position
+    except BadToken as error:
+        raise InvalidParam(str(error)) from error

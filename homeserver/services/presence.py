@@ -1,0 +1,157 @@
+"""Presence: online while a client syncs, unavailable after a while without activity, offline after the last sync.
+
+Every process holds what the stream told. A change is committed only when the state or the message changes, or when
+`last_active_ago` would be off by minutes; a sync that keeps its user online costs nothing.
+
+Source: client-server API, "Presence".
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
+
+from attrs import define
+
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.tasks import Tasks
+from matrix.errors import Forbidden, NotFound
+from matrix.ids import UserId
+from storage import presence
+from storage.change import Change, Entry, Kind
+from storage.commit import Committer
+from storage.database import Database
+from storage.presence import PresenceRow
+
+# Without a sync for this long a user is offline; without activity for this long unavailable. As Synapse's.
+OFFLINE_AFTER_S = 30.0
+IDLE_AFTER_MS = 5 * 60_000
+# "Currently active" says: within the last minute.
+ACTIVE_WITHIN_MS = 60_000
+# last_active_ago is told anew when it would be off by this.
+ACTIVE_GRANULARITY_MS = 60_000
+LOOK_EVERY_S = 10.0
+
+
+SharingARoom = Callable[[UserId], Awaitable[Collection[str]]]
+
+
+@define
+class _Present:
+    """A user who syncs through this process. Times are of the monotonic clock."""
+
+    last_sync_s: float
+    wish: str
+
+
+class Presence:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        committer: Committer,
+        clock: Clock,
+        tasks: Tasks,
+        enabled: bool,
+        sharing_a_room: SharingARoom,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock = clock
+        self._tasks = tasks
+        self._enabled = enabled
+        self._sharing_a_room = sharing_a_room
+        self._known: dict[str, PresenceRow] = {}
+        self._syncing: dict[str, _Present] = {}
+
+    async def load(self) -> None:
+        """Reads what is known of those who are not offline; and looks after them from now on."""
+        self._known = await self._database.read(presence.find_not_offline)
+        if self._enabled:
+            for user_id in self._known:
+                self._syncing[user_id] = _Present(self._clock.seconds(), "online")
+            self._tasks.repeat("presence.look", LOOK_EVERY_S, self._look)
+
+    def read_stream(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.kind is Kind.PRESENCE and entry.user_id is not None:
+                self._known[entry.user_id] = PresenceRow(**entry.body)
+
+    def synced(self, user_id: UserId, wish: str) -> None:
+        """A client of the user syncs and wants to be shown so."""
+        if not self._enabled or wish == "offline":
+            return
+        self._syncing[user_id] = _Present(self._clock.seconds(), wish)
+        row = self._known.get(user_id)
+        if row is None or row.presence == "offline" or (wish == "online" and row.presence != "online"):
+            self._tasks.background("presence.synced", self._come(user_id, wish))
+
+    def was_active(self, user_id: UserId) -> None:
+        """The user did something: sent an event, read one."""
+        row = self._known.get(user_id)
+        if not self._enabled or row is None:
+            return
+        if row.presence != "online" or self._clock.now_ms() - row.last_active_ms > ACTIVE_GRANULARITY_MS:
+            self._tasks.background("presence.active", self._put(user_id, "online", row.status_msg, active=True))
+
+    async def put(self, user_id: UserId, state: str, status_msg: str | None) -> None:
+        """The user says it."""
+        if self._enabled:
+            await self._put(user_id, state, status_msg, active=state == "online")
+
+    async def get(self, reader: UserId, user_id: UserId) -> dict[str, Any]:
+        """Raises: Forbidden if they share no room, NotFound if nothing is known."""
+        if reader != user_id and user_id not in await self._sharing_a_room(reader):
+            raise Forbidden("You are not allowed to see their presence.")
+        row = await self._row(user_id)
+        if row is None:
+            raise NotFound("No presence is known of this user")
+        return self._content(row)
+
+    async def events(self, user_ids: set[str]) -> Sequence[dict[str, Any]]:
+        """The m.presence events of those who are not offline, or whose going offline this process has heard of."""
+        known = [(user_id, self._known[user_id]) for user_id in user_ids if user_id in self._known]
+        return [{"type": "m.presence", "sender": user_id, "content": self._content(row)} for user_id, row in known]
+
+    async def _row(self, user_id: UserId) -> PresenceRow | None:
+        return self._known.get(user_id) or await self._database.read(presence.find, user_id)
+
+    def _content(self, row: PresenceRow) -> dict[str, Any]:
+        content: dict[str, Any] = {"presence": row.presence}
+        ago = max(0, self._clock.now_ms() - row.last_active_ms)
+        if row.last_active_ms:
+            content["last_active_ago"] = ago
+        if row.status_msg is not None:
+            content["status_msg"] = row.status_msg
+        if row.presence == "online":
+            content["currently_active"] = ago < ACTIVE_WITHIN_MS
+        return content
+
+    async def _come(self, user_id: UserId, wish: str) -> None:
+        row = await self._row(user_id)
+        await self._put(user_id, wish, None if row is None else row.status_msg, active=wish == "online")
+
+    async def _put(self, user_id: str, state: str, status_msg: str | None, *, active: bool) -> None:
+        known = self._known.get(user_id)
+        last_active_ms = self._clock.now_ms() if active else 0 if known is None else known.last_active_ms
+        row = PresenceRow(state, status_msg, last_active_ms)
+        if known is not None and known.is_about(row, ACTIVE_GRANULARITY_MS):
+            return
+        # At once, so that the next request does not commit it again.
+        self._known[user_id] = row
+        change = Change()
+        at = change.announce(Entry(Kind.PRESENCE, None, user_id, row.body()))
+        change.put(presence.PUT, (user_id, state, status_msg, last_active_ms, at))
+        await self._committer(change)
+
+    async def _look(self) -> None:
+        """Who has gone, and who sits idle?"""
+        now_s, now_ms = self._clock.seconds(), self._clock.now_ms()
+        for user_id, present in list(self._syncing.items()):
+            row = self._known.get(user_id)
+            if row is None or row.presence == "offline":
+                if now_s - present.last_sync_s > OFFLINE_AFTER_S:
+                    del self._syncing[user_id]
+            elif now_s - present.last_sync_s > OFFLINE_AFTER_S:
+                del self._syncing[user_id]
+                await self._put(user_id, "offline", row.status_msg, active=False)
+            elif row.presence == "online" and now_ms - row.last_active_ms > IDLE_AFTER_MS:
+                await self._put(user_id, "unavailable", row.status_msg, active=False)

@@ -1,0 +1,48 @@
+"""Presence of users, as it was last told."""
+
+from typing import Any
+
+from attrs import frozen
+from psycopg2.extensions import cursor as Cursor
+
+from storage.change import Insert
+
+PUT = Insert(
+    "presence",
+    {"user_id": "text", "presence": "text", "status_msg": "text", "last_active_ms": "bigint", "position": "bigint"},
+    key=("user_id",),
+    on_conflict="update",
+)
+
+
+@frozen
+class PresenceRow:
+    """`last_active_ms` is 0 if it is not known."""
+
+    presence: str
+    status_msg: str | None
+    last_active_ms: int
+
+    def body(self) -> dict[str, Any]:
+        """What a PRESENCE entry says."""
+        return {
+            "presence": self.presence,
+            "status_msg": self.status_msg,
+            "last_active_ms": self.last_active_ms,
+        }
+
+    def is_about(self, other: "PresenceRow", granularity_ms: int) -> bool:
+        """The same but for a small difference in time."""
+        same = (self.presence, self.status_msg) == (other.presence, other.status_msg)
+        return same and abs(self.last_active_ms - other.last_active_ms) <= granularity_ms
+
+
+def find(cur: Cursor, user_id: str) -> PresenceRow | None:
+    cur.execute("SELECT presence, status_msg, last_active_ms FROM presence WHERE user_id = %s", (user_id,))
+    row = cur.fetchone()
+    return None if row is None else PresenceRow(*row)
+
+
+def find_not_offline(cur: Cursor) -> dict[str, PresenceRow]:
+    cur.execute("SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE presence <> 'offline'")
+    return {row[0]: PresenceRow(*row[1:]) for row in cur}
