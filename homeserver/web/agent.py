@@ -19,11 +19,11 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, Conne
 from twisted.internet.interfaces import IConnector, IConsumer, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import (
+from twisted.web.client import (  # type: ignore[attr-defined]
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
-    RequestNotSent,  # type: ignore[attr-defined]
+    RequestNotSent,
     RequestTransmissionFailed,
     ResponseDone,
     ResponseFailed,

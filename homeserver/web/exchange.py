@@ -84,7 +84,6 @@ class Exchange:
 
     def refuse(self, error: MatrixError) -> None:
         """The request will never be complete: the error is its answer, and the connection's last."""
-        self.keep_alive = False
         self.refusal = error
         self.is_ready = True
         if self.stream is not None:
