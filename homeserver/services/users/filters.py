@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.runtime.caches import Lru
 from matrix.errors import BadRequest, NotFound
+from matrix.filters import Filter, parse_filter
 from matrix.ids import UserId
 from storage import filters as rows
 from storage.database import Database
@@ -24,9 +25,11 @@ class Filters:
     def __init__(self, *, db: Database) -> None:
         self._db = db
         self._filters: Lru[tuple[str, str], bytes] = Lru("filters", MAX_CACHED)
+        self._parsed: Lru[tuple[str, str], Filter] = Lru("parsed_filters", MAX_CACHED)
 
     async def add(self, user_id: UserId, content: dict[str, Any]) -> str:
-        """The filter's id. Raises: BadRequest. Its shape is the caller's to check."""
+        """The filter's id. Raises: BadRequest."""
+        parse_filter(content)
         json = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
         if len(json) > MAX_BYTES:
             raise BadRequest("The filter is too large", "M_TOO_LARGE")
@@ -44,3 +47,11 @@ class Filters:
             raise NotFound("No such filter")
         self._filters.set((user_id, filter_id), json.encode())
         return json.encode()
+
+    async def parsed(self, user_id: UserId, filter_id: str) -> Filter:
+        """The filter ready for use. Raises: NotFound."""
+        known = self._parsed.get((user_id, filter_id))
+        if known is None:
+            known = parse_filter(orjson.loads(await self.get(user_id, filter_id)))
+            self._parsed.set((user_id, filter_id), known)
+        return known

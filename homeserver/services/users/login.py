@@ -4,6 +4,7 @@ Source: client-server API, "Login".
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from attrs import frozen
 
@@ -31,11 +32,10 @@ MAX_DEVICE_NAME = 100
 
 @frozen
 class LoginLimits:
-    """rc_login: by address and by account for any login, by account for wrong passwords."""
+    """rc_login, for logins of any kind. Wrong passwords are counted by PasswordCheck."""
 
     address: RateLimit
     account: RateLimit
-    failed_attempts: RateLimit
 
 
 @frozen
@@ -43,6 +43,15 @@ class LoggedIn:
     user_id: UserId
     device_id: DeviceId
     tokens: Tokens
+
+    def fields(self) -> dict[str, Any]:
+        """The members of the answer."""
+        return {**user_fields(self.user_id), "device_id": self.device_id, **self.tokens.fields()}
+
+
+def user_fields(user_id: UserId) -> dict[str, Any]:
+    """What a login or registration says of the user. Old clients still read `home_server`."""
+    return {"user_id": user_id, "home_server": user_id.domain}
 
 
 # From the request to the user, whose account is there. Raises: MatrixError.
@@ -68,7 +77,10 @@ class DeviceWish:
 
 
 class PasswordCheck:
-    """Whose password is it? For login and for user-interactive authentication."""
+    """Whose password is it? For login and for user-interactive authentication.
+
+    `failed_attempts`: rc_login.failed_attempts, by account.
+    """
 
     def __init__(
         self, *, accounts: Accounts, passwords: Passwords, server_name: ServerName, failed_attempts: RateLimit

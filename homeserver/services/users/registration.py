@@ -12,6 +12,7 @@ from homeserver.services.users import invalidation
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.appservices import Appservice, Appservices
 from homeserver.services.users.passwords import Passwords
+from homeserver.services.users.sessions import UnknownToken
 from matrix.errors import BadRequest, MatrixError
 from matrix.ids import BadIdentifier, ServerName, UserId, is_new_localpart
 from storage import profiles as profile_rows
@@ -87,6 +88,13 @@ class Usernames:
         """Has nobody the user id, and no application service reserved it?"""
         return self._appservices.exclusive_owner(user_id) is None and await self._accounts.find(user_id) is None
 
+    def appservice_of(self, token: str) -> Appservice:
+        """Raises: UnknownToken."""
+        appservice = self._appservices.by_token(token)
+        if appservice is None:
+            raise UnknownToken("Unrecognised application service token", soft_logout=False)
+        return appservice
+
     async def check_for_appservice(self, localpart: str, appservice: Appservice) -> UserId:
         """The user id of a bridge's user, which may be of the older, wider grammar.
 
@@ -135,8 +143,9 @@ class Registration:
                 await self._db.run(token_rows.release, [new.registration_token])
             raise
 
-    async def register_for_appservice(self, localpart: str, appservice: Appservice) -> UserId:
-        """Makes a bridge's user. Raises: BadRequest."""
+    async def register_for_appservice(self, localpart: str, token: str) -> UserId:
+        """Makes a user of the bridge whose token it is. Raises: UnknownToken, BadRequest."""
+        appservice = self._usernames.appservice_of(token)
         user_id = await self._usernames.check_for_appservice(localpart, appservice)
         return await self._create(user_id, NewAccount(localpart, appservice_id=appservice.id))
 

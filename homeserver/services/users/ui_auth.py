@@ -130,6 +130,10 @@ class UiAuth:
             await self._db.run(rows.put_session, session)
         raise AuthIncomplete(session, flows, params or {}, fault)
 
+    async def require_password(self, call: Call) -> None:
+        """The requester gives the password, once more. Raises: as `require`."""
+        await self.require(call, PASSWORD_FLOWS, user_id=call.user.user_id)
+
     async def complete(self, session_id: str, stage: str, result: Any) -> bool:
         """A stage was completed in a browser. False if there is no such session."""
         return await self._db.run(rows.complete_stage, session_id, stage, result)

@@ -1,0 +1,152 @@
+"""Making an account.
+
+Source: client-server API, "Account registration", "Guest Access", "Token-authenticated registration".
+"""
+
+from homeserver.runtime.ratelimit import RateLimit
+from homeserver.services.users.login import DeviceWish, Login, user_fields
+from homeserver.services.users.registration import NewAccount, Registration, UserInUse, Usernames
+from homeserver.services.users.registration_tokens import RegistrationTokens
+from homeserver.services.users.sessions import Sessions
+from homeserver.services.users.settings import RegistrationSettings
+from homeserver.services.users.ui_auth import DUMMY, REGISTRATION_TOKEN, Flows, UiAuth
+from homeserver.web.call import Call
+from homeserver.web.params import Fields
+from homeserver.web.replies import Answer
+from homeserver.web.router import Access, client, route
+from matrix.errors import Forbidden, MatrixError, MissingParam
+from matrix.ids import UserId
+
+APPSERVICE = "m.login.application_service"
+MAX_USERNAME_BYTES = 512
+
+
+class RegisterApi:
+    """`limit`: rc_registration, by address."""
+
+    def __init__(
+        self,
+        *,
+        settings: RegistrationSettings,
+        registration: Registration,
+        usernames: Usernames,
+        sessions: Sessions,
+        login: Login,
+        ui_auth: UiAuth,
+        limit: RateLimit,
+    ) -> None:
+        self._settings = settings
+        self._registration = registration
+        self._usernames = usernames
+        self._sessions = sessions
+        self._login = login
+        self._ui_auth = ui_auth
+        self._limit = limit
+        self._flows: Flows = [[REGISTRATION_TOKEN if settings.requires_token else DUMMY]]
+
+    @route("POST", *client("/register"), access=Access.PUBLIC)
+    async def register(self, call: Call) -> Answer:
+        self._limit.check(call.client_ip)
+        body = call.json()
+        if call.query.choice("kind", ("user", "guest"), "user") == "guest":
+            return await self._register_guest(call, body)
+        if body.optional_text("type") == APPSERVICE:
+            return await self._register_for_appservice(call, body)
+        return await self._register_user(call, body)
+
+    async def _register_user(self, call: Call, body: Fields) -> Answer:
+        if not self._settings.enabled:
+            raise Forbidden("Registration has been disabled")
+        username = body.optional_text("username", max_bytes=MAX_USERNAME_BYTES)
+        username = None if username is None else username.lower()
+        guest = await self._guest(body, username)
+        if username is not None:
+            await self._check_username(username, guest)
+        password = body.optional_text("password")
+        if password is None and "auth" in body:
+            # Before a stage is used up by a request that cannot succeed. Without `auth`, clients ask for the flows.
+            raise MissingParam("password")
+        completed = await self._ui_auth.require(call, self._flows)
+        assert password is not None, "no flow is complete without auth"
+        self._limit.take(call.client_ip)
+        if guest is not None:
+            await self._registration.upgrade_guest(guest, password)
+            return await self._answer(guest, body)
+        token = completed.get(REGISTRATION_TOKEN)
+        user_id = await self._registration.register(NewAccount(username, password, registration_token=token))
+        return await self._answer(user_id, body)
+
+    async def _check_username(self, username: str, guest: UserId | None) -> None:
+        try:
+            await self._usernames.check(username, guest=guest)
+        except UserInUse:
+            if not self._settings.inhibit_user_in_use_error:
+                raise
+
+    async def _guest(self, body: Fields, username: str | None) -> UserId | None:
+        """The guest who becomes a user, if one does. Raises: MatrixError."""
+        token = body.optional_text("guest_access_token")
+        if token is None:
+            return None
+        requester = (await self._sessions.authenticate(token)).requester
+        if not requester.is_guest or requester.user_id.localpart != username:
+            raise Forbidden("The token is not that of the guest with this user name")
+        return requester.user_id
+
+    async def _register_guest(self, call: Call, body: Fields) -> Answer:
+        if not self._settings.allow_guests:
+            raise Forbidden("Guest access is disabled", "M_GUEST_ACCESS_FORBIDDEN")
+        self._limit.take(call.client_ip)
+        user_id = await self._registration.register(NewAccount(is_guest=True))
+        # Of a guest's request nothing else counts.
+        wish = DeviceWish(display_name=DeviceWish.read(Fields({**body.raw, "device_id": None})).display_name)
+        return (await self._login.open(user_id, wish)).fields()
+
+    async def _register_for_appservice(self, call: Call, body: Fields) -> Answer:
+        token = call.access_token()
+        if token is None:
+            raise MatrixError(401, "M_MISSING_TOKEN", "Missing application service token")
+        localpart = body.text("username", max_bytes=MAX_USERNAME_BYTES)
+        return await self._answer(await self._registration.register_for_appservice(localpart, token), body)
+
+    async def _answer(self, user_id: UserId, body: Fields) -> Answer:
+        if body.boolean("inhibit_login", False):
+            return user_fields(user_id)
+        return (await self._login.open(user_id, DeviceWish.read(body))).fields()
+
+
+class BeforeRegisterApi:
+    """What a client may ask before it registers. `limit` is by address."""
+
+    def __init__(
+        self,
+        *,
+        settings: RegistrationSettings,
+        usernames: Usernames,
+        tokens: RegistrationTokens,
+        limit: RateLimit,
+    ) -> None:
+        self._settings = settings
+        self._usernames = usernames
+        self._tokens = tokens
+        self._limit = limit
+
+    @route("GET", *client("/register/available"), access=Access.PUBLIC)
+    async def is_available(self, call: Call) -> Answer:
+        if not self._settings.enabled:
+            raise Forbidden("Registration has been disabled")
+        self._limit.take(call.client_ip)
+        username = call.query.text("username", max_bytes=MAX_USERNAME_BYTES)
+        try:
+            await self._usernames.check(username)
+        except UserInUse:
+            if not self._settings.inhibit_user_in_use_error:
+                raise
+        return {"available": True}
+
+    @route("GET", "/_matrix/client/v1/register/m.login.registration_token/validity", access=Access.PUBLIC)
+    async def is_token_valid(self, call: Call) -> Answer:
+        self._limit.take(call.client_ip)
+        if not self._settings.enabled:
+            raise Forbidden("Registration has been disabled")
+        return {"valid": await self._tokens.is_valid(call.query.text("token"))}
