@@ -72,6 +72,21 @@ def changed(cur: Cursor, since: int, upto: int, reader: str | None = None) -> li
     return [user_id for (user_id,) in cur]
 
 
+def sharing_a_room(cur: Cursor, reader: str, user_ids: list[str]) -> set[str]:
+    """Those of the users who are joined to a room that the reader is joined to."""
+    cur.execute(
+        "SELECT DISTINCT theirs.user_id FROM memberships mine JOIN memberships theirs USING (room_nid)"
+        " WHERE mine.user_id = %s AND mine.membership = 'join'"
+        " AND theirs.user_id = ANY(%s) AND theirs.membership = 'join'",
+        (reader, user_ids),
+    )
+    return {user_id for (user_id,) in cur}
+
+
+# Who is invited or knocks will soon need the keys: as Synapse does.
+INSIDE = ("join", "invite", "knock")
+
+
 @frozen
 class Moves:
     """Users whose sharing of rooms with the reader may have changed."""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
-from attrs import define, field
+from attrs import define
 from twisted.internet import reactor
 
 from homeserver.client_api.key_backups import KeyBackupsApi
@@ -19,11 +19,13 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.e2ee.user_keys import UserKeys
+from homeserver.services.rooms.members import Members
 from homeserver.web.call import Call, Requester
 from homeserver.web.router import Access, Router
 from matrix.errors import MatrixError
 from matrix.ids import DeviceId, ServerName, UserId
 from storage import device_keys
+from storage import devices as device_rows
 from storage.change import Change
 from storage.opened import Storage, open_storage
 from tests.support.http import MemoryClient, Response
@@ -71,7 +73,6 @@ class E2eeServer:
     device_lists: DeviceLists
     # Who must authenticate again has done so.
     confirmed: bool = False
-    sharing: dict[str, set[str]] = field(factory=dict)
 
     def device(self, user_id: str, device_id: str, name: str | None = None) -> Device:
         self.sql("INSERT INTO devices VALUES (%s, %s, %s, 0)", user_id, device_id, name)
@@ -79,7 +80,7 @@ class E2eeServer:
 
     async def delete(self, device: Device) -> None:
         change = Change()
-        change.put(device_keys.Delete("devices", {"user_id": "text", "device_id": "text"}), _ids(device))
+        change.put(device_rows.DELETE, (device.user_id, device.device_id))
         device_keys.rows_for_deleted_devices(change, device.user_id, [device.device_id])
         await self.storage.committer(change)
 
@@ -93,12 +94,12 @@ class E2eeServer:
         finally:
             connection.close()
 
+    def member(self, room_nid: int, user_id: str, membership: str = "join", position: int = 0) -> None:
+        """The user's membership, as it was before anybody asked."""
+        self.sql("INSERT INTO memberships VALUES (%s, %s, %s, 0, %s)", room_nid, user_id, membership, position)
+
     def token(self) -> str:
         return f"s{self.storage.stream.position}"
-
-
-def _ids(device: Device) -> tuple[str, str]:
-    return device.user_id, device.device_id
 
 
 @contextmanager
@@ -118,15 +119,14 @@ def _wired(storage: Storage) -> E2eeServer:
         database=database, commit=commit, user_keys=user_keys, is_local=_is_local, in_thread=_in_thread
     )
 
-    async def users_sharing_a_room(user_id: UserId) -> set[str]:
-        return server.sharing.get(user_id, set())
-
     async def require_auth(call: Call) -> None:
         if not server.confirmed:
             raise MatrixError(401, "M_UNAUTHORIZED", "Authenticate")
 
-    device_lists = DeviceLists(database=database, stream=storage.stream, users_sharing_a_room=users_sharing_a_room)
+    members = Members(database=database, stream=storage.stream)
+    device_lists = DeviceLists(database=database, stream=storage.stream, members=members, events=storage.events)
     to_device = ToDevice(database=database, commit=commit, clock=Clock(reactor), is_local=_is_local)
+    storage.read_by(members.read_stream)
     storage.read_by(user_keys.read_stream)
     storage.read_by(keys.read_stream)
     router = Router(authenticate=_authenticate)

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
+from matrix.events import from_pdu
+from matrix.ids import EventId
+from matrix.room_versions import ROOM_VERSIONS
+from storage.change import Entry, Kind
+from storage.events import Flags, StoredEvent
 from tests.integration.client_api.e2ee_server import ALICE, BOB, CAROL, E2eeServer, e2ee_server
 from tests.unit.e2ee.made_keys import device_keys, one_time_keys
 
@@ -157,7 +162,8 @@ async def test_a_malformed_request_is_refused(server: E2eeServer, path: str, bod
 
 async def test_changes_tell_who_changed_among_those_who_share_a_room(server: E2eeServer) -> None:
     alice, bob, carol = server.device(ALICE, "A"), server.device(BOB, "B"), server.device(CAROL, "C")
-    server.sharing[BOB] = {ALICE}
+    server.member(1, BOB)
+    server.member(1, ALICE)
     before = server.token()
     await alice.upload(device_keys=device_keys(ALICE, "A"))
     await carol.upload(device_keys=device_keys(CAROL, "C"))
@@ -169,7 +175,8 @@ async def test_changes_tell_who_changed_among_those_who_share_a_room(server: E2e
 
 async def test_changes_from_before_the_memory_of_the_stream_are_read_from_the_database(server: E2eeServer) -> None:
     alice, bob = server.device(ALICE, "A"), server.device(BOB, "B")
-    server.sharing[BOB] = {ALICE}
+    server.member(1, BOB)
+    server.member(1, ALICE)
     await alice.upload(device_keys=device_keys(ALICE, "A"))
     server.storage.stream.floor = server.storage.stream.position
     server.storage.stream._entries.clear()
@@ -177,15 +184,83 @@ async def test_changes_from_before_the_memory_of_the_stream_are_read_from_the_da
     assert answer["changed"] == [ALICE]
 
 
-async def test_changes_tell_who_came_and_who_left(server: E2eeServer) -> None:
+MOVES = [
+    # Bob's room: Alice came, Carol went, Dora had left long before, Fred was there all the time.
+    (1, BOB, "join", 1),
+    (1, ALICE, "join", 5),
+    (1, CAROL, "leave", 6),
+    (1, "@dora:a", "leave", 2),
+    (1, "@fred:a", "join", 1),
+    # Bob left this one, where Erin is.
+    (2, BOB, "leave", 6),
+    (2, "@erin:a", "join", 1),
+    # Bob came here, and found George.
+    (3, BOB, "join", 7),
+    (3, "@george:a", "join", 2),
+]
+
+
+def publish(server: E2eeServer, room_nid: int, user_id: str, membership: str, replaces: int | None = None) -> None:
+    """A member event in memory, at the next position."""
+    position = server.storage.stream.position + 1
+    pdu = {
+        "type": "m.room.member",
+        "sender": user_id,
+        "state_key": user_id,
+        "content": {"membership": membership},
+        "room_id": "!r:a",
+        "depth": 1,
+        "origin_server_ts": 1,
+        "prev_events": [],
+        "auth_events": [],
+    }
+    event = from_pdu(pdu, ROOM_VERSIONS["11"], EventId(f"${position}"))
+    stored = StoredEvent(position, room_nid, event, None, position, Flags(0), replaces)
+    server.storage.events.remember(stored)
+    server.storage.stream.publish([Entry(Kind.EVENT, room_nid, None, stored, position)])
+
+
+async def test_changes_tell_who_came_and_who_left_from_the_database(server: E2eeServer) -> None:
     bob = server.device(BOB, "B")
-    rows = [(1, BOB, "join", 1), (1, ALICE, "join", 5), (1, CAROL, "leave", 6), (1, "@dora:a", "leave", 2)]
-    rows += [(2, BOB, "leave", 6), (2, "@erin:a", "join", 1), (1, "@fred:a", "join", 1)]
-    for room, user_id, membership, position in rows:
-        server.sql("INSERT INTO memberships VALUES (%s, %s, %s, 0, %s)", room, user_id, membership, position)
-    assert await bob.ok("GET", "/keys/changes?from=s4&to=s9") == {"changed": [ALICE], "left": [CAROL, "@erin:a"]}
-    server.sharing[BOB] = {"@erin:a"}
-    assert (await bob.ok("GET", "/keys/changes?from=s4&to=s9"))["left"] == [CAROL]
+    for row in MOVES:
+        server.member(*row)
+    server.storage.stream.floor = server.storage.stream.position = 9
+    path = "/keys/changes?from=s4&to=s9"
+    assert await bob.ok("GET", path) == {"changed": [ALICE, "@george:a"], "left": [CAROL, "@erin:a"]}
+    server.member(3, "@erin:a")
+    assert (await bob.ok("GET", path))["left"] == [CAROL]
+
+
+async def test_changes_tell_who_came_and_who_left_from_memory(server: E2eeServer) -> None:
+    bob = server.device(BOB, "B")
+    for row in MOVES:
+        server.member(*row)
+    for room_nid, user_id, membership, position in MOVES:
+        if position > 4:
+            publish(server, room_nid, user_id, membership)
+    path = f"/keys/changes?from=s0&to={server.token()}"
+    assert await bob.ok("GET", path) == {"changed": [ALICE, "@george:a"], "left": [CAROL, "@erin:a"]}
+
+
+async def test_a_new_name_is_no_move(server: E2eeServer) -> None:
+    bob = server.device(BOB, "B")
+    server.member(1, BOB)
+    server.member(1, ALICE)
+    for user_id in (BOB, ALICE):
+        publish(server, 1, user_id, "join")
+    since = server.token()
+    for replaces, user_id in ((1, BOB), (2, ALICE)):
+        publish(server, 1, user_id, "join", replaces)
+    assert await bob.ok("GET", f"/keys/changes?from={since}&to={server.token()}") == {"changed": [], "left": []}
+
+
+async def test_who_came_and_went_again_has_left(server: E2eeServer) -> None:
+    bob = server.device(BOB, "B")
+    server.member(1, BOB)
+    server.member(1, ALICE, "leave")
+    publish(server, 1, ALICE, "join")
+    publish(server, 1, ALICE, "leave")
+    assert await bob.ok("GET", f"/keys/changes?from=s0&to={server.token()}") == {"changed": [], "left": [ALICE]}
 
 
 async def test_a_token_that_is_none_is_refused(server: E2eeServer) -> None:
