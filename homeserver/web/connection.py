@@ -257,9 +257,10 @@ class Connection(Protocol):
         self._is_closing = True
         self._queue.clear()
         self._held = b""
-        self._adjust_reading()
         if not has_unread:
             self.transport.loseConnection()
+        elif not self._is_reading:
+            self.transport.resumeProducing()
 
     def drain(self) -> None:
         """Closes now if nothing is being asked; else the next answer does it."""
@@ -271,6 +272,8 @@ class Connection(Protocol):
 
     def _adjust_reading(self) -> None:
         """Reads, unless input is held back or the stream's reader is behind. Reading is how we learn of a close."""
+        if self._is_closing:
+            return
         incoming = self._reader.incoming
         is_behind = incoming is not None and incoming.stream is not None and incoming.stream.is_full
         wants = not self._held and not is_behind

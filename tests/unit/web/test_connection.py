@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionDone
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, RawJson, Reply, StreamReply, redirect
 from homeserver.web.router import Access, Router, route
+from matrix.errors import MatrixError
 from matrix.ids import UserId
 from tests.support.http import MemoryClient, MemoryTransport, response_of
 from tests.unit.web.api import Api, router_of
@@ -135,6 +136,15 @@ def test_a_broken_streamed_body_fails_for_its_reader(web: MemoryClient, api: Api
     connection = feed(web, UPLOAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"zz\r\n")
     assert connection.responses[0].status == 400
     assert api.uploads == []
+
+
+def test_what_an_early_answer_left_unread_is_read_and_dropped(web: MemoryClient, api: Api) -> None:
+    api.gate = Deferred()
+    connection = feed(web, UPLOAD + b"Content-Length: 600000\r\n\r\n", *[b"x" * 60_000] * 5)
+    api.gate.errback(MatrixError(403, "M_FORBIDDEN", "no"))
+    assert connection.responses[0].status == 403
+    assert connection.producerState == "producing"
+    assert not connection.is_closed
 
 
 def test_a_client_that_leaves_breaks_its_upload(web: MemoryClient, api: Api) -> None:
