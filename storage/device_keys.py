@@ -28,6 +28,7 @@ _DEVICE = {"user_id": "text", "device_id": "text"}
 DELETE = Delete("device_keys", _DEVICE)
 DELETE_ONE_TIME_KEYS = Delete("one_time_keys", _DEVICE)
 DELETE_FALLBACK_KEYS = Delete("fallback_keys", _DEVICE)
+DELETE_DEHYDRATED = Delete("dehydrated_devices", _DEVICE)
 # What was signed is no longer there.
 DELETE_SIGNATURES_OF = Delete("key_signatures", {"target_user_id": "text", "target": "text"})
 
@@ -42,6 +43,7 @@ def rows_for_deleted_devices(change: Change, user_id: str, device_ids: Iterable[
             DELETE,
             DELETE_ONE_TIME_KEYS,
             DELETE_FALLBACK_KEYS,
+            DELETE_DEHYDRATED,
             DELETE_SIGNATURES_OF,
             to_device.DELETE_OF_DEVICE,
         ):

@@ -94,6 +94,15 @@ _CHOSEN = (
     "user_id = %(user)s AND version = %(version)s AND (%(room)s::text IS NULL OR room_id = %(room)s)"
     " AND (%(session)s::text IS NULL OR session_id = %(session)s)"
 )
+
+
+def delete_all_backups(cur: Cursor, user_id: str) -> None:
+    """For an account that is closed for good."""
+    _lock(cur, user_id)
+    cur.execute("DELETE FROM key_backup_sessions WHERE user_id = %s", (user_id,))
+    cur.execute("DELETE FROM key_backups WHERE user_id = %s", (user_id,))
+
+
 # Of two keys of a session the better one is kept: the rules stand in the order of the columns.
 _PUT_KEYS = """
     INSERT INTO key_backup_sessions AS t

@@ -23,16 +23,13 @@ ADD_TRANSACTION = Insert(
 )
 
 
-def is_sent(cur: Cursor, sender: str, device: str, transaction_id: str) -> bool:
+def find_recipients(cur: Cursor, transaction: tuple[str, str, str], user_ids: list[str]) -> dict[str, list[str]] | None:
+    """The devices of each of the users that has any; None if the transaction was done already."""
     cur.execute(
-        "SELECT 1 FROM to_device_transactions WHERE sender = %s AND device = %s AND transaction_id = %s",
-        (sender, device, transaction_id),
+        "SELECT 1 FROM to_device_transactions WHERE sender = %s AND device = %s AND transaction_id = %s", transaction
     )
-    return cur.fetchone() is not None
-
-
-def find_devices(cur: Cursor, user_ids: list[str]) -> dict[str, list[str]]:
-    """The devices of each user that has any: who can be sent messages."""
+    if cur.fetchone() is not None:
+        return None
     cur.execute("SELECT user_id, device_id FROM devices WHERE user_id = ANY(%s)", (user_ids,))
     devices: dict[str, list[str]] = {}
     for user_id, device_id in cur:

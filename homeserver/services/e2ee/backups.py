@@ -64,6 +64,10 @@ class Backups:
         if number is None or not await self._database.run(key_backups.delete_backup, user_id, number):
             raise _unknown_version()
 
+    async def delete_all(self, user_id: str) -> None:
+        """All versions and keys of a user whose account is closed. May be repeated."""
+        await self._database.run(key_backups.delete_all_backups, user_id)
+
     async def put_keys(self, user_id: str, version: str, keys: list[RoomKey]) -> Json:
         """Stores keys, each where there is none yet or a worse one; gives count and etag.
 

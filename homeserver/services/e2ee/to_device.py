@@ -27,6 +27,9 @@ MAX_CONTENT_BYTES = 65536
 # Of all messages of one request as they are stored: "*" can make many of one.
 MAX_MESSAGES = 10_000
 MAX_NAME_BYTES = 255
+# A request that is repeated later than this is taken for a new one. Synapse remembers for half an hour.
+TRANSACTION_LIFETIME_MS = 24 * 3600 * 1000
+TRIM_AT_ONCE = 5_000
 
 # Content by device, by user.
 Messages = Mapping[UserId, Mapping[str, Json]]
@@ -85,12 +88,20 @@ class ToDevice:
         async with self._sending.of(transaction):
             await self._send_once(sender, transaction, event_type, local)
 
+    async def trim(self) -> None:
+        """Forgets old transactions, and messages for devices that are gone. Called every hour or so."""
+        before_ms = self._clock.now_ms() - TRANSACTION_LIFETIME_MS
+        while await self._database.run(to_device.trim_transactions, before_ms, TRIM_AT_ONCE) == TRIM_AT_ONCE:
+            pass
+        while await self._database.run(to_device.trim_orphans, TRIM_AT_ONCE) == TRIM_AT_ONCE:
+            pass
+
     async def _send_once(self, sender: UserId, transaction: Transaction, event_type: str, messages: Messages) -> None:
         key = (transaction.sender, transaction.device, transaction.transaction_id)
-        if await self._database.read(to_device.is_sent, *key):
-            return
         local = {user_id: devices for user_id, devices in messages.items() if self._is_local(user_id.domain)}
-        known = await self._database.read(to_device.find_devices, list(local)) if local else {}
+        known = await self._database.read(to_device.find_recipients, key, list(local))
+        if known is None:
+            return
         change = Change().put(to_device.ADD_TRANSACTION, (*key, self._clock.now_ms()))
         _deliver(change, sender, event_type, local, known)
         if self._remote is not None:

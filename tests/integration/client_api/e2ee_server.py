@@ -1,6 +1,6 @@
 """The end-to-end encryption endpoints over a real database, with users and devices that are simply there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -8,13 +8,16 @@ from urllib.parse import quote
 import psycopg2
 from attrs import define
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
+from homeserver.client_api.dehydrated_devices import DehydratedDevicesApi
 from homeserver.client_api.key_backups import KeyBackupsApi
 from homeserver.client_api.keys import KeysApi
 from homeserver.client_api.to_device import ToDeviceApi
 from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.backups import Backups
 from homeserver.services.e2ee.cross_signing import CrossSigning
+from homeserver.services.e2ee.dehydrated import DehydratedDevices
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.e2ee.to_device import ToDevice
@@ -73,16 +76,15 @@ class E2eeServer:
     device_lists: DeviceLists
     # Who must authenticate again has done so.
     confirmed: bool = False
+    # How often something was computed on a thread.
+    in_thread: int = 0
 
     def device(self, user_id: str, device_id: str, name: str | None = None) -> Device:
         self.sql("INSERT INTO devices VALUES (%s, %s, %s, 0)", user_id, device_id, name)
         return Device(MemoryClient(self.router, reactor=reactor), user_id, device_id)
 
     async def delete(self, device: Device) -> None:
-        change = Change()
-        change.put(device_rows.DELETE, (device.user_id, device.device_id))
-        device_keys.rows_for_deleted_devices(change, device.user_id, [device.device_id])
-        await self.storage.committer(change)
+        await _delete_devices(self.storage, device.user_id, [device.device_id])
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         connection = psycopg2.connect(self.storage.dsn)
@@ -102,6 +104,14 @@ class E2eeServer:
         return f"s{self.storage.stream.position}"
 
 
+async def _delete_devices(storage: Storage, user_id: str, device_ids: Sequence[str]) -> None:
+    change = Change()
+    for device_id in device_ids:
+        change.put(device_rows.DELETE, (user_id, device_id))
+    device_keys.rows_for_deleted_devices(change, user_id, device_ids)
+    await storage.committer(change)
+
+
 @contextmanager
 def e2ee_server(dsn: str) -> Iterator[E2eeServer]:
     storage = open_storage(dsn, reactor=reactor, threads=2)
@@ -115,13 +125,18 @@ def _wired(storage: Storage) -> E2eeServer:
     database, commit = storage.database, storage.committer
     user_keys = UserKeys(database=database)
     keys = Keys(database=database, commit=commit, user_keys=user_keys, is_local=_is_local)
-    cross_signing = CrossSigning(
-        database=database, commit=commit, user_keys=user_keys, is_local=_is_local, in_thread=_in_thread
-    )
+
+    async def in_thread(function: Callable[[], Any]) -> Any:
+        server.in_thread += 1
+        return await deferToThread(function)
 
     async def require_auth(call: Call) -> None:
         if not server.confirmed:
             raise MatrixError(401, "M_UNAUTHORIZED", "Authenticate")
+
+    cross_signing = CrossSigning(
+        database=database, commit=commit, user_keys=user_keys, is_local=_is_local, in_thread=in_thread
+    )
 
     members = Members(database=database, stream=storage.stream)
     device_lists = DeviceLists(database=database, stream=storage.stream, members=members, events=storage.events)
@@ -133,6 +148,14 @@ def _wired(storage: Storage) -> E2eeServer:
     router.add(KeysApi(keys=keys, cross_signing=cross_signing, device_lists=device_lists, require_auth=require_auth))
     router.add(ToDeviceApi(to_device=to_device))
     router.add(KeyBackupsApi(backups=Backups(database=database)))
+    dehydrated_devices = DehydratedDevices(
+        database=database,
+        commit=commit,
+        stream=storage.stream,
+        keys=keys,
+        delete_devices=lambda user_id, device_ids: _delete_devices(storage, user_id, device_ids),
+    )
+    router.add(DehydratedDevicesApi(dehydrated_devices=dehydrated_devices))
     server = E2eeServer(storage, router, keys, device_lists)
     return server
 
@@ -140,10 +163,6 @@ def _wired(storage: Storage) -> E2eeServer:
 async def _authenticate(call: Call, access: Access) -> None:
     user_id, _, device_id = (call.access_token() or "").partition(" ")
     call.requester = Requester(UserId(user_id), DeviceId(device_id) if device_id else None)
-
-
-async def _in_thread(function: Any) -> Any:
-    return function()
 
 
 def _is_local(server_name: ServerName) -> bool:

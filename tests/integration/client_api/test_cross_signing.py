@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from homeserver.services.e2ee.cross_signing import CHECKS_AT_ONCE
 from matrix.signing import sign_json
 from storage.change import Kind
 from storage.device_lists import changed, told_to
@@ -188,6 +189,14 @@ async def test_a_good_signature_is_kept_beside_a_bad_one(server: E2eeServer) -> 
     answer = await alice.ok("POST", SIGN, {ALICE: {"A": good, "X": good}})
     assert list(answer["failures"][ALICE]) == ["X"]
     assert len((await alice.query(ALICE))["device_keys"][ALICE]["A"]["signatures"][ALICE]) == 2
+
+
+async def test_many_signatures_are_checked_on_a_thread(server: E2eeServer) -> None:
+    alice = await with_identity(server, ALICE, "A")
+    good = identity(ALICE).sign("self_signing", device_keys(ALICE, "A"))
+    answer = await alice.ok("POST", SIGN, {ALICE: {"A": good, **{f"X{n}": good for n in range(CHECKS_AT_ONCE)}}})
+    assert len(answer["failures"][ALICE]) == CHECKS_AT_ONCE
+    assert server.in_thread == 1
 
 
 async def test_signatures_that_are_no_map_of_objects_are_refused(server: E2eeServer) -> None:

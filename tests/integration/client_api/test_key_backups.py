@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
+from homeserver.services.e2ee.backups import Backups
 from tests.integration.client_api.e2ee_server import ALICE, BOB, Device, E2eeServer, e2ee_server
 
 ALGORITHM = "m.megolm_backup.v1.curve25519-aes-sha2"
@@ -199,6 +200,13 @@ async def test_a_malformed_body_is_refused(alice: Device) -> None:
         assert await refused(alice, "PUT", f"/room_keys/keys{path}?version=1", body) == (400, "M_BAD_JSON")
     body = {"sessions": {"\x00": key()}}
     assert await refused(alice, "PUT", f"/room_keys/keys/{ROOM}?version=1", body) == (400, "M_INVALID_PARAM")
+
+
+async def test_a_closed_account_keeps_no_backups(server: E2eeServer, alice: Device) -> None:
+    await make(alice)
+    await put(alice, "s", key())
+    await Backups(database=server.storage.database).delete_all(ALICE)
+    assert server.sql("SELECT 1 FROM key_backups UNION ALL SELECT 1 FROM key_backup_sessions") == []
 
 
 async def test_old_clients_ask_at_r0_and_unstable(alice: Device) -> None:

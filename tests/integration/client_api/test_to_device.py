@@ -157,13 +157,22 @@ async def test_a_recipient_that_cannot_be_is_passed_over(server: E2eeServer) -> 
     assert len(await waiting(server, bob)) == 1
 
 
-async def test_messages_and_transactions_are_trimmed(server: E2eeServer) -> None:
+async def test_messages_for_deleted_devices_and_old_transactions_are_trimmed(server: E2eeServer) -> None:
     alice, bob = server.device(ALICE, "A"), server.device(BOB, "B")
     await alice.ok("PUT", "/sendToDevice/m.test/1", {"messages": {BOB: {"B": {}}}})
-    database = server.storage.database
-    assert await database.run(to_device.trim_orphans) == 0
+    later = task.Clock()
+    trimmer = ToDevice(
+        database=server.storage.database,
+        commit=server.storage.committer,
+        clock=Clock(later),
+        is_local=lambda name: True,
+    )
+    later.advance(reactor.seconds())
+    await trimmer.trim()
+    assert len(await waiting(server, bob)) == 1
+    assert server.sql("SELECT count(*) FROM to_device_transactions") == [(1,)]
     server.sql("DELETE FROM devices WHERE device_id = 'B'")
-    assert await database.run(to_device.trim_orphans) == 1
+    later.advance(25 * 3600)
+    await trimmer.trim()
     assert await waiting(server, bob) == []
-    assert await database.run(to_device.trim_transactions, 0) == 0
-    assert await database.run(to_device.trim_transactions, 2**62) == 1
+    assert server.sql("SELECT count(*) FROM to_device_transactions") == [(0,)]
