@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,10 +45,13 @@ class TestServer:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
-    server = TestServer(tmp_path_factory.mktemp("postgres") / "data")
-    yield server
-    server.postgres.stop()
+def postgres() -> Iterator[TestServer]:
+    # Not in pytest's own directory: each run of pytest closes that to other users, and as root the server of another
+    # run is one. It would then shut down.
+    with tempfile.TemporaryDirectory(prefix="hearth-postgres-", ignore_cleanup_errors=True) as directory:
+        server = TestServer(Path(directory) / "data")
+        yield server
+        server.postgres.stop()
 
 
 @pytest.fixture
