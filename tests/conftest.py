@@ -1,5 +1,6 @@
 """Fixtures for all tests. Coroutine tests run in the reactor by pytest-twisted."""
 
 from tests.support.database import dsn, postgres
+from tests.support.homeserver import hs, start_homeserver
 
-__all__ = ["dsn", "postgres"]
+__all__ = ["dsn", "hs", "postgres", "start_homeserver"]

@@ -120,7 +120,7 @@ class Listeners:
                 ports.append(self._listen(address, listener, factory))
             except OSError as error:
                 # The default asks for both families; a host without IPv6 serves what it has.
-                if address != "::" or error.errno not in _NO_IPV6 or len(listener.bind_addresses) == 1:
+                if address not in ("::", "::1") or error.errno not in _NO_IPV6 or len(listener.bind_addresses) == 1:
                     raise
                 self._log.warn("no IPv6 here: {error}", error=error)
         return ports

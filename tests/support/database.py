@@ -22,7 +22,9 @@ class TestServer:
 
     def __init__(self, directory: Path) -> None:
         # No test crashes the machine, only processes: the kernel keeps what they wrote.
-        self.postgres = EmbeddedPostgres(directory, settings="fsync = off\nfull_page_writes = off\nmax_connections = 400\n")
+        self.postgres = EmbeddedPostgres(
+            directory, settings="fsync = off\nfull_page_writes = off\nmax_connections = 400\n"
+        )
         connection = psycopg2.connect(self.postgres.dsn)
         migrate(connection)
         connection.close()

@@ -10,7 +10,6 @@ Source: client-server API, "Syncing", "Lazy-loading room members".
 from collections.abc import Mapping
 
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.members import Members
 from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import MovedRooms, RoomMoved
@@ -31,7 +30,6 @@ class JoinedRooms:
         self,
         *,
         heads: Heads,
-        members: Members,
         moved: MovedRooms,
         visibility: Visibility,
         lazy_members: LazyMembers,
@@ -39,7 +37,6 @@ class JoinedRooms:
         database: Database,
     ) -> None:
         self._heads = heads
-        self._members = members
         self._moved = moved
         self._visibility = visibility
         self._lazy_members = lazy_members

@@ -77,11 +77,10 @@ def _event(event_type: str, content: str) -> bytes:
 class DevicesSource:
     """Device lists of others, and the counts of the device's own keys."""
 
-    def __init__(self, *, device_lists: DeviceLists, keys: Keys, stream: Stream, members: Members) -> None:
+    def __init__(self, *, device_lists: DeviceLists, keys: Keys, stream: Stream) -> None:
         self._device_lists = device_lists
         self._keys = keys
         self._stream = stream
-        self._members = members
 
     async def add(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
         device_id = window.request.device_id

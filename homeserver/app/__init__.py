@@ -1,0 +1,169 @@
+"""The composition root: from a configuration to a running server, in plain code, bottom up.
+
+Only this package knows all parts. Each part is given what it uses; nobody is given the server.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from homeserver.app.core import Core
+from homeserver.app.e2ee import build_encryption, encryption_apis
+from homeserver.app.rooms import Rooms, build_rooms
+from homeserver.app.settings import user_settings
+from homeserver.app.signing import load_signer
+from homeserver.app.sync import Syncing, build_sync, sync_apis
+from homeserver.app.upkeep import start_upkeep
+from homeserver.app.users import UserHooks, Users, build_users, user_apis
+from homeserver.client_api.versions import VersionsApi, WellKnown
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.tasks import Tasks
+from homeserver.setup_page.page import SetupPage
+from homeserver.web.listeners import Listener, Listeners
+from homeserver.web.router import Router
+from homeserver.web.server import HttpServer
+from matrix.ids import UserId
+from storage.embedded import EmbeddedPostgres
+from storage.opened import open_storage, prepare
+from synapse_like_config import Config
+
+# Running requests get this long to end, of the ten seconds that the whole stop may take.
+DRAIN_S = 6.0
+UNSTABLE_FEATURES = {
+    "org.matrix.msc4222": True,
+    "org.matrix.msc3916.stable": True,
+    "uk.tcpip.msc4133.stable": True,
+    "org.matrix.msc2285.stable": True,
+    "org.matrix.msc3771": True,
+    "org.matrix.msc3773": True,
+    "org.matrix.msc3440.stable": True,
+}
+
+
+class Server:
+    """A server that is built. Its database is open; it listens from `start` to `stop`."""
+
+    def __init__(self, *, core: Core, router: Router, users: Users, rooms: Rooms, syncing: Syncing) -> None:
+        self.router = router
+        self.core = core
+        self.first_user_token: str | None = None
+        self.postgres: EmbeddedPostgres | None = None
+        self.users = users
+        self.rooms = rooms
+        self._syncing = syncing
+        self._listeners = Listeners(reactor=core.reactor)
+
+    @property
+    def listening(self) -> Sequence[str]:
+        return [url for listener in self.core.config.listeners.open if (url := _url(listener))]
+
+    async def start(self) -> None:
+        """Listens. Raises: OSError, where a port is taken."""
+        self.first_user_token = await self.users.first_user.setup_token_if_empty()
+        listeners = self.core.config.listeners
+        for listener in listeners.open:
+            if not listener.serves - {"metrics"}:
+                continue
+            proxies = 1 if listener.x_forwarded else 0
+            opened = Listener(
+                port=listener.port or 0,
+                bind_addresses=listener.bind_addresses,
+                path=None if listener.path is None else str(listener.path),
+                mode=listener.mode,
+                tls_certificate_path=str(listeners.tls_certificate_path) if listener.tls else None,
+                tls_private_key_path=str(listeners.tls_private_key_path) if listener.tls else None,
+                proxies=proxies,
+                resources=tuple(sorted(listener.serves)),
+            )
+            self._listeners.start(opened, HttpServer(router=self.router, reactor=self.core.reactor, proxies=proxies))
+
+    async def stop(self) -> None:
+        """Answers what waits, commits what was begun, closes the database."""
+        await self._listeners.stop(DRAIN_S, tell_waiting=self._syncing.notifier.close)
+        self.close()
+
+    def close(self) -> None:
+        """Without waiting for requests: there are none, or they are lost."""
+        self._syncing.notifier.close()
+        self.rooms.typing.stop()
+        self.core.storage.close()
+        if self.postgres is not None:
+            self.postgres.stop()
+
+
+async def build(config: Config, reactor: Any) -> Server:
+    """The server of a configuration, its database migrated and open.
+
+    Raises: what hinders it: psycopg2.OperationalError, MigrationFault, ConfigFault, OSError.
+    """
+    config.data_directory.mkdir(parents=True, exist_ok=True)
+    signer = load_signer(config)
+    postgres = None
+    dsn = config.database.dsn
+    if dsn is None:
+        postgres = EmbeddedPostgres(config.data_directory / "postgres")
+        dsn = postgres.dsn
+    prepare(dsn)
+    storage = open_storage(dsn, reactor=reactor)
+    clock, metrics = Clock(reactor), Metrics()
+    core = Core(
+        config=config,
+        reactor=reactor,
+        storage=storage,
+        clock=clock,
+        tasks=Tasks(clock=clock, metrics=metrics),
+        metrics=metrics,
+        signer=signer,
+    )
+    server = await assemble(core)
+    server.postgres = postgres
+    return server
+
+
+async def assemble(core: Core) -> Server:
+    """All parts over a storage that is open."""
+    config = core.config
+    rooms = build_rooms(core)
+    settings = user_settings(config)
+    users = build_users(
+        core,
+        settings,
+        UserHooks(
+            registered=_nothing,
+            profile_changed=_nothing,
+            deactivated=_nothing,
+            push_rules_of=rooms.push_rules.client_form,
+        ),
+    )
+    encryption = build_encryption(core, rooms)
+    syncing = build_sync(core, users, rooms, encryption, _no_bundles)
+    router = Router(authenticate=users.authenticator)
+    base_url = config.server.public_baseurl or f"http://{core.server_name}"
+    for api in (
+        VersionsApi(
+            unstable_features=UNSTABLE_FEATURES, well_known=WellKnown(client=config.server.well_known_client(base_url))
+        ),
+        SetupPage(first_user=users.first_user, server_name=core.server_name, base_url=base_url),
+        *user_apis(core, users, settings),
+        *encryption_apis(encryption, users.ui_auth),
+        *sync_apis(users, rooms, syncing),
+    ):
+        router.add(api)
+    await rooms.presence.load()
+    start_upkeep(core, users)
+    return Server(core=core, router=router, users=users, rooms=rooms, syncing=syncing)
+
+
+async def _nothing(user_id: UserId) -> None:
+    pass
+
+
+async def _no_bundles(user_id: UserId, events: Sequence[Any]) -> dict[int, Any]:
+    return {}
+
+
+def _url(listener: Any) -> str | None:
+    if listener.port is None:
+        return None
+    host = listener.bind_addresses[0] if listener.bind_addresses else "localhost"
+    return f"{'https' if listener.tls else 'http'}://{host}:{listener.port}"

@@ -1,0 +1,80 @@
+"""Rooms, wired: what decides, what reads, and what their members do beside sending."""
+
+from attrs import frozen
+
+from homeserver.app.core import Core
+from homeserver.services.presence import Presence
+from homeserver.services.push.judging import Judging
+from homeserver.services.push.rules import PushRules
+from homeserver.services.push.unread import Unread
+from homeserver.services.receipts import Receipts
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.intake import Intake
+from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.visibility import Visibility
+from homeserver.services.typing import Typing
+from storage.loader import Loader
+from storage.push_rules import find_rulesets
+
+
+@frozen(kw_only=True)
+class Rooms:
+    heads: Heads
+    members: Members
+    intake: Intake
+    visibility: Visibility
+    receipts: Receipts
+    typing: Typing
+    presence: Presence
+    push_rules: PushRules
+    unread: Unread
+
+
+def build_rooms(core: Core) -> Rooms:
+    storage, clock = core.storage, core.clock
+    database, events, stream, committer = storage.database, storage.events, storage.stream, storage.committer
+    heads = Heads(database=database, events=events)
+    members = Members(database=database, stream=stream)
+    push_rules = PushRules(
+        database=database,
+        committer=committer,
+        loader=Loader(find_rulesets, database=database, reactor=core.reactor),
+    )
+    rooms = Rooms(
+        heads=heads,
+        members=members,
+        intake=Intake(
+            heads=heads,
+            events=events,
+            database=database,
+            committer=committer,
+            state_keys=storage.state_keys,
+            signer=core.signer,
+            clock=clock,
+        ),
+        visibility=Visibility(database=database, events=events, members=members),
+        receipts=Receipts(
+            heads=heads, members=members, events=events, database=database, committer=committer, clock=clock
+        ),
+        typing=Typing(heads=heads, members=members, committer=committer, clock=clock, tasks=core.tasks),
+        presence=Presence(
+            database=database,
+            committer=committer,
+            clock=clock,
+            tasks=core.tasks,
+            enabled=core.config.server.presence.is_tracked,
+            sharing_a_room=members.sharing_a_room,
+        ),
+        push_rules=push_rules,
+        unread=Unread(
+            stream=stream,
+            members=members,
+            judging=Judging(heads=heads, members=members, events=events, rules=push_rules),
+            events=events,
+            database=database,
+        ),
+    )
+    # The order matters: those further down ask those further up.
+    for reader in (heads, members, push_rules, rooms.unread, rooms.typing, rooms.presence):
+        storage.read_by(reader.read_stream)
+    return rooms

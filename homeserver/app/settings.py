@@ -1,0 +1,72 @@
+"""From the configuration, in the names of Synapse's file, to what each part is given, in its own."""
+
+from attrs import frozen
+
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.ratelimit import RateLimit
+from homeserver.services.users.settings import (
+    LoginTokenSettings,
+    PasswordSettings,
+    ProfileSettings,
+    RegistrationSettings,
+    SessionSettings,
+)
+from synapse_like_config import Config
+from synapse_like_config.units import Rate
+
+
+@frozen
+class Limits:
+    """Makes rate limits of the configuration's rates."""
+
+    clock: Clock
+
+    def make(self, rate: Rate) -> RateLimit:
+        return RateLimit(rate.per_second, rate.burst_count, self.clock)
+
+
+@frozen(kw_only=True)
+class UserSettings:
+    registration: RegistrationSettings
+    sessions: SessionSettings
+    passwords: PasswordSettings
+    login_tokens: LoginTokenSettings
+    profiles: ProfileSettings
+    ui_auth_timeout_ms: int
+
+
+def user_settings(config: Config) -> UserSettings:
+    registration, login, users = config.registration, config.login, config.users
+    policy = login.password_config.policy
+    existing = login.login_via_existing_session
+    return UserSettings(
+        registration=RegistrationSettings(
+            enabled=registration.enable_registration,
+            requires_token=registration.registration_requires_token,
+            allow_guests=registration.allow_guest_access,
+            shared_secret=registration.registration_shared_secret,
+            inhibit_user_in_use_error=registration.inhibit_user_in_use_error,
+        ),
+        sessions=SessionSettings(
+            session_ms=login.session_lifetime,
+            access_ms=login.nonrefreshable_access_token_lifetime,
+            refreshable_access_ms=login.refreshable_access_token_lifetime,
+            refresh_ms=login.refresh_token_lifetime,
+        ),
+        passwords=PasswordSettings(
+            enabled=login.password_config.for_login and login.password_config.localdb_enabled,
+            pepper=login.password_config.pepper,
+            minimum_length=policy.minimum_length if policy.enabled else 0,
+            require_digit=policy.enabled and policy.require_digit,
+            require_symbol=policy.enabled and policy.require_symbol,
+            require_lowercase=policy.enabled and policy.require_lowercase,
+            require_uppercase=policy.enabled and policy.require_uppercase,
+        ),
+        login_tokens=LoginTokenSettings(
+            enabled=existing.enabled, require_ui_auth=existing.require_ui_auth, timeout_ms=existing.token_timeout
+        ),
+        profiles=ProfileSettings(
+            enable_set_displayname=users.enable_set_displayname, enable_set_avatar_url=users.enable_set_avatar_url
+        ),
+        ui_auth_timeout_ms=login.ui_auth.session_timeout,
+    )

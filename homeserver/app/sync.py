@@ -1,0 +1,107 @@
+"""Sync, wired."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from homeserver.app.core import Core
+from homeserver.app.e2ee import Encryption
+from homeserver.app.rooms import Rooms
+from homeserver.app.users import Users
+from homeserver.client_api.presence import PresenceApi
+from homeserver.client_api.push_rules import PushRulesApi
+from homeserver.client_api.receipts import ReceiptsApi
+from homeserver.client_api.sync import SyncApi
+from homeserver.client_api.typing import TypingApi
+from homeserver.services.rooms.summary import Summaries
+from homeserver.services.sync.inbox import Inbox
+from homeserver.services.sync.invited import InvitedRooms
+from homeserver.services.sync.joined import JoinedRooms
+from homeserver.services.sync.lazy_members import LazyMembers
+from homeserver.services.sync.moved import MovedRooms
+from homeserver.services.sync.notifier import Notifier
+from homeserver.services.sync.service import RoomParts, Sync, UserSources
+from homeserver.services.sync.user_sources import AccountDataSource, DevicesSource, PresenceSource
+from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
+from matrix.filters import Filter, parse_filter
+from matrix.ids import UserId
+
+
+@frozen(kw_only=True)
+class Syncing:
+    sync: Sync
+    notifier: Notifier
+
+
+def build_sync(core: Core, users: Users, rooms: Rooms, encryption: Encryption, bundles: Bundles) -> Syncing:
+    storage, clock = core.storage, core.clock
+    notifier = Notifier(members=rooms.members, clock=clock, tasks=core.tasks)
+    storage.read_by(notifier.read_stream)
+    account_data = AccountDataSource(
+        database=storage.database, stream=storage.stream, push_rules_of=rooms.push_rules.client_form
+    )
+    presence = PresenceSource(
+        stream=storage.stream,
+        members=rooms.members,
+        presence_of=rooms.presence.events,
+        enabled=bool(core.config.server.presence.enabled),
+    )
+    devices = DevicesSource(device_lists=encryption.device_lists, keys=encryption.keys, stream=storage.stream)
+    sync = Sync(
+        stream=storage.stream,
+        members=rooms.members,
+        notifier=notifier,
+        rooms=_room_parts(core, rooms, bundles),
+        sources=UserSources(
+            inbox=Inbox(database=storage.database, stream=storage.stream),
+            room_account_data=account_data.of_rooms,
+            ignored=users.ignored.of,
+            others=(account_data.add, presence.add, devices.add),
+        ),
+        clock=clock,
+    )
+    return Syncing(sync=sync, notifier=notifier)
+
+
+def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
+    storage = core.storage
+    return RoomParts(
+        joined=JoinedRooms(
+            heads=rooms.heads,
+            moved=MovedRooms(stream=storage.stream, database=storage.database, events=storage.events),
+            visibility=rooms.visibility,
+            lazy_members=LazyMembers(heads=rooms.heads),
+            events=storage.events,
+            database=storage.database,
+        ),
+        invited=InvitedRooms(heads=rooms.heads, events=storage.events, database=storage.database),
+        writer=RoomWriter(
+            events=storage.events,
+            heads=rooms.heads,
+            database=storage.database,
+            clock=core.clock,
+            sources=RoomSources(
+                bundles=bundles,
+                unread=rooms.unread.counts,
+                typing=rooms.typing.users,
+                receipts=rooms.receipts.of_rooms,
+                summaries=Summaries(members=rooms.members),
+            ),
+        ),
+    )
+
+
+def sync_apis(users: Users, rooms: Rooms, syncing: Syncing) -> Sequence[object]:
+    async def filter_of(user_id: UserId, filter_id: str) -> Filter:
+        body: Mapping[str, Any] = orjson.loads(await users.filters.get(user_id, filter_id))
+        return parse_filter(body)
+
+    return [
+        SyncApi(sync=syncing.sync, filter_of=filter_of, set_presence=rooms.presence.synced),
+        ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence),
+        TypingApi(typing=rooms.typing),
+        PresenceApi(presence=rooms.presence),
+        PushRulesApi(rules=rooms.push_rules),
+    ]

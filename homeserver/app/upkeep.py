@@ -1,0 +1,43 @@
+"""Work that comes round: what only grows is trimmed, in small batches, by the topic that owns it."""
+
+from collections.abc import Awaitable, Callable
+
+from homeserver.app.core import Core
+from homeserver.app.users import Users
+from storage import event_transactions, stream, to_device
+from storage.database import Query
+
+HOUR_S = 3600.0
+# A batch that was full is followed by another at once, but others must have their turn.
+BATCH = 5_000
+MAX_BATCHES = 200
+
+
+def start_upkeep(core: Core, users: Users) -> None:
+    """Every hour, on whichever process: deleting twice does no harm."""
+    now_ms = core.clock.now_ms
+    day_ms = 24 * 3600 * 1000
+
+    async def trim_ui_auth() -> int:
+        await users.ui_auth.trim()
+        return 0
+
+    jobs: dict[str, Callable[[], Awaitable[int]]] = {
+        "trim.stream": lambda: _run(core, stream.trim),
+        "trim.event_transactions": lambda: _run(core, event_transactions.trim, now_ms()),
+        "trim.to_device_transactions": lambda: _run(core, to_device.trim_transactions, now_ms() - day_ms),
+        "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),
+        "trim.ui_auth": trim_ui_auth,
+    }
+    for name, job in jobs.items():
+        core.tasks.repeat(name, HOUR_S, lambda job=job: _until_done(job))  # type: ignore[misc]
+
+
+async def _run(core: Core, function: Query[..., int], *args: int) -> int:
+    return await core.storage.database.run(function, *args)
+
+
+async def _until_done(job: Callable[[], Awaitable[int]]) -> None:
+    for _ in range(MAX_BATCHES):
+        if await job() < BATCH:
+            return
