@@ -60,7 +60,6 @@ from tests.support.http import MemoryClient, Response
 
 SERVER = ServerName("hearth.test")
 V3 = "/_matrix/client/v3"
-# As long as a password may be; the tests' own hashes are made with it.
 SECRET = "a shared secret"
 
 
@@ -69,7 +68,7 @@ class Bridge:
     """An application service whose users begin with _bridge_."""
 
     id: str = "bridge"
-    sender: UserId = UserId(f"@bridge:{SERVER}")
+    sender: UserId = field(factory=lambda: UserId(f"@bridge:{SERVER}"))
     token: str = "as_token"
 
     def owns_user(self, user_id: UserId) -> bool:
@@ -87,18 +86,24 @@ class OneBridge:
         return self.bridge if self.bridge.owns_user(user_id) else None
 
 
+def _open_registration() -> RegistrationSettings:
+    return RegistrationSettings(enabled=True, allow_guests=True, shared_secret=SECRET)
+
+
 @define
 class Settings:
-    registration: RegistrationSettings = RegistrationSettings(enabled=True, allow_guests=True, shared_secret=SECRET)
-    sessions: SessionSettings = SessionSettings()
-    passwords: PasswordSettings = PasswordSettings(pepper="pepper")
-    login_tokens: LoginTokenSettings = LoginTokenSettings(enabled=True)
-    profiles: ProfileSettings = ProfileSettings()
+    """`burst` is that of all rate limits."""
+
+    registration: RegistrationSettings = field(factory=_open_registration)
+    sessions: SessionSettings = field(factory=SessionSettings)
+    passwords: PasswordSettings = field(factory=lambda: PasswordSettings(pepper="pepper"))
+    login_tokens: LoginTokenSettings = field(factory=lambda: LoginTokenSettings(enabled=True))
+    profiles: ProfileSettings = field(factory=ProfileSettings)
     ui_auth_timeout_ms: int = 0
     burst: float = 1000
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Server:
     """`clock` moves by hand. `left` are the deactivated users who left their rooms."""
 
