@@ -25,4 +25,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8008/_matrix/client/versions', timeout=4)"]
 ENTRYPOINT ["hearth"]
-CMD ["serve"]
+# In a container the default of listening on localhost only would be of no use.
+CMD ["serve", "--bind", "0.0.0.0", "--bind", "::"]

@@ -13,7 +13,7 @@ def the_reactor() -> Reactor:
             from twisted.internet import epollreactor as chosen
         else:
             from twisted.internet import kqreactor as chosen
-        chosen.install()
+        chosen.install()  # type: ignore[no-untyped-call]
     from twisted.internet import reactor  # noqa: TID251  the one place
 
     return reactor  # type: ignore[return-value]  # a module that is an object since install()

@@ -10,6 +10,7 @@ from typing import IO
 import click
 from attrs import frozen
 
+from homeserver.cli.database import await_database
 from homeserver.cli.faults import MISCONFIGURED, Fault
 from homeserver.cli.reactor import Reactor, run
 from homeserver.runtime.logs import start_logging
@@ -59,6 +60,7 @@ def asked_for(user: str | None, password: str | None, admin: bool | None) -> Wis
 def register(config: Config, reactor: Reactor, wish: Wish) -> UserId:
     """The new user. Raises: MatrixError, if the name is taken or the password too weak."""
     start_logging(level="WARNING")
+    await_database(config, click.echo)
     return run(reactor, _register(config, reactor, wish))
 
 

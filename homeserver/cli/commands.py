@@ -1,15 +1,16 @@
 """The commands. Each reads its words, loads the configuration, and hands on to one function."""
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from homeserver import VERSION
-from homeserver.cli import accounts, migration, serve
+from homeserver.cli import accounts, database, serve
 from homeserver.cli.faults import Commands, Fault
-from homeserver.cli.options import load, prepare_data, with_configuration
+from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
-from matrix.ids import BadIdentifier, ServerName
+from matrix.ids import BadIdentifier
 from synapse_like_config import generate
 
 
@@ -20,10 +21,11 @@ def hearth() -> None:
 
 @hearth.command("serve")
 @with_configuration
+@click.option("--bind", multiple=True, metavar="ADDRESS", help="Where to listen if the configuration does not say.")
 @click.pass_obj
-def serve_command(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> None:
+def serve_command(reactor: TheReactor, files: tuple[Path, ...], data: Path, bind: tuple[str, ...]) -> None:
     """Run the server, until SIGTERM or Ctrl-C."""
-    config = load(files, data)
+    config = bound_to(load(files, data), bind)
     prepare_data(config.data_directory)
     serve.serve(config, reactor(), files)
 
@@ -34,7 +36,7 @@ def serve_command(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> N
 def generate_config(server_name: str, output: Path | None) -> None:
     """Write a configuration file with every option explained."""
     try:
-        text = generate.sample(ServerName.parse(server_name))
+        text = generate.sample(server_name)
     except BadIdentifier as error:
         raise click.BadParameter(str(error), param_hint="--server-name") from None
     if output is None:
@@ -54,6 +56,8 @@ def generate_config(server_name: str, output: Path | None) -> None:
 def check_config(files: tuple[Path, ...], data: Path) -> None:
     """Say what is wrong in the configuration, all at once."""
     config = load(files, data)
+    for warning in config.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     click.echo(f"The configuration is good. The server name is {config.server.server_name}.")
 
 
@@ -70,7 +74,7 @@ def register_user(
     data: Path,
     user: str | None,
     password: str | None,
-    password_file: click.utils.LazyFile | None,
+    password_file: TextIO | None,
     admin: bool | None,
 ) -> None:
     """Make an account, whether the server runs or not."""
@@ -87,7 +91,7 @@ def migrate(files: tuple[Path, ...], data: Path) -> None:
     """Bring the database to the schema of this version. `serve` does it too, when it starts."""
     config = load(files, data)
     prepare_data(config.data_directory)
-    click.echo(migration.migrated(config))
+    click.echo(database.migrated(config))
 
 
 @hearth.command("version")

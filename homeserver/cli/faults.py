@@ -55,7 +55,8 @@ def explained(error: BaseException) -> Fault | None:
     if isinstance(error, MatrixError):
         return Fault(error.message)
     if isinstance(error, CannotListenError):
-        return Fault(_cannot_listen(error))
+        # A unix socket; what hinders a TCP port comes as an OSError.
+        return Fault(f"Cannot listen on {error.interface or '*'}:{error.port}: {error.socketError}")
     if isinstance(error, DatabaseDown):
         return Fault(f"The database cannot be reached: {error}\nIs it running, and is `database:` right?")
     if isinstance(error, subprocess.SubprocessError):
@@ -64,19 +65,6 @@ def explained(error: BaseException) -> Fault | None:
             " data directory. Is the disk full, or does another user own the files?"
         )
     return _explained_os_error(error) if isinstance(error, OSError) else None
-
-
-def _cannot_listen(error: CannotListenError) -> str:
-    where = f"{error.interface or '*'}:{error.port}" if error.port is not None else str(error.interface)
-    reason = getattr(error.socketError, "errno", None)
-    if reason == errno.EADDRINUSE:
-        return (
-            f"{where} is in use by another program, perhaps by another Hearth.\nStop that one, or choose another port"
-            " in `listeners:` of the configuration."
-        )
-    if reason == errno.EACCES:
-        return f"{where} may not be used by this user: ports below 1024 are root's. Choose another, behind a proxy."
-    return f"Cannot listen on {where}: {error.socketError}"
 
 
 def _explained_os_error(error: OSError) -> Fault | None:

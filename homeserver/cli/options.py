@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from attrs import evolve
 
 from homeserver.cli.faults import MISCONFIGURED, Fault
 from synapse_like_config import Config, ConfigFault
+from synapse_like_config.sections.listeners import Listeners
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -49,6 +51,15 @@ def load(files: tuple[Path, ...], data: Path) -> Config:
         return Config.load(files, environ=os.environ, data_directory=data)
     except ConfigFault as fault:
         raise Fault(str(fault), MISCONFIGURED) from None
+
+
+def bound_to(config: Config, addresses: tuple[str, ...]) -> Config:
+    """The configuration with its one default listener on these addresses; unchanged, if it names listeners itself."""
+    if not addresses or config.listeners != Listeners():
+        return config
+    (default,) = config.listeners.listeners
+    bound = evolve(default, bind_addresses=addresses)
+    return evolve(config, listeners=evolve(config.listeners, listeners=(bound,)))
 
 
 def prepare_data(directory: Path) -> None:

@@ -24,11 +24,6 @@ class Server(Protocol):
     """A server that is built: its database is open and of this version; it listens from `start` to `stop`."""
 
     @property
-    def listening(self) -> Sequence[str]:
-        """Where it listens, as URLs for a person: `http://localhost:8008`."""
-        ...
-
-    @property
     def first_user_token(self) -> str | None:
         """The token of the one-time link, while there is no user."""
         ...

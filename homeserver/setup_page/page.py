@@ -54,12 +54,15 @@ class Form:
 
 
 class SetupPage:
-    """The form, its style, and what it says when the account is made. `base_url` is what clients connect to."""
+    """The form, its style, and what it says when the account is made.
 
-    def __init__(self, *, first_user: FirstUser, server_name: ServerName, base_url: str) -> None:
+    `base_url` is what clients connect to; None: what the form was sent to.
+    """
+
+    def __init__(self, *, first_user: FirstUser, server_name: ServerName, base_url: str | None = None) -> None:
         self._first_user = first_user
         self._server_name = server_name
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._templates = Environment(
             loader=PackageLoader("homeserver.setup_page"), autoescape=True, undefined=StrictUndefined
         )
@@ -90,7 +93,13 @@ class SetupPage:
             return self._form(400, token=token, localpart=localpart, fault=str(fault))
         except MatrixError as error:
             return self._form(error.status, token=token, localpart=localpart, fault=error.message)
-        return self._page("done.html", 200, user_id=user_id, base_url=self._base_url)
+        return self._page("done.html", 200, user_id=user_id, base_url=self._base_url_of(call))
+
+    def _base_url_of(self, call: Call) -> str:
+        if self._base_url is not None:
+            return self._base_url.rstrip("/")
+        scheme = "https" if call.is_secure else "http"
+        return f"{scheme}://{call.headers.get('host') or self._server_name}"
 
     def _form(self, status: int, *, token: str, localpart: str = "", fault: str | None = None) -> Reply:
         return self._page("form.html", status, token=token, localpart=localpart, fault=fault)

@@ -1,7 +1,5 @@
 """The life of a server process."""
 
-from collections.abc import Sequence
-
 import pytest
 from twisted.internet import task
 from twisted.internet.defer import Deferred
@@ -24,7 +22,6 @@ class FakeServer:
         self.story = story
         self.drained: Deferred[None] = Deferred()
         self.start_error: Exception | None = None
-        self.listening: Sequence[str] = ["http://localhost:8008"]
         self.first_user_token: str | None = None
 
     async def start(self) -> None:

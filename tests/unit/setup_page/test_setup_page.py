@@ -94,6 +94,12 @@ def test_a_filled_in_form_makes_the_account_and_says_how_to_connect(world: World
     assert "<code>http://localhost:8008</code>" in text(reply)
 
 
+def test_without_a_public_url_it_names_the_one_that_the_form_was_sent_to(world: World) -> None:
+    world.page = SetupPage(first_user=world.accounts, server_name=SERVER)
+    reply = world.post(urlencode(GOOD).encode(), {b"host": [b"192.0.2.7:8008"]})
+    assert "<code>http://192.0.2.7:8008</code>" in text(reply)
+
+
 def test_a_used_link_says_so(world: World) -> None:
     world.post(urlencode(GOOD).encode())
     reply = world.post(urlencode(GOOD).encode())
