@@ -43,6 +43,7 @@ def generate_config(server_name: str, output: Path | None) -> None:
         click.echo(text, nl=False)
         return
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         # "x": an existing configuration is never overwritten.
         with output.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -25,7 +25,7 @@ def test_the_version_is_the_packages() -> None:
 
 
 def test_a_generated_configuration_is_good(tmp_path: Path) -> None:
-    file = tmp_path / "homeserver.yaml"
+    file = tmp_path / "data" / "homeserver.yaml"
     assert run("generate-config", "--server-name", "example.org", "-o", file).exit_code == 0
     checked = run("check-config", "-c", file)
     assert checked.exit_code == 0
