@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 from attrs import define, field, frozen
-from matrix.relations import relation
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.interfaces import IReactorTime
 
 from matrix.events import Event, from_pdu
 from matrix.ids import EventId
 from matrix.redaction import redact
+from matrix.relations import relation
 from matrix.room_versions import ROOM_VERSIONS
 from storage.change import Change, Custom, Entry, Insert, Kind, int_array
 from storage.database import Database

@@ -3,10 +3,10 @@
 Source: client-server API, "Forming relationships between events".
 """
 
-from matrix.relations import relation
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import EventId
+from matrix.relations import relation
 from storage.change import At, Change, Insert
 from storage.events import StoredEvent
 

@@ -145,7 +145,7 @@ async def assemble(core: Core) -> Server:
         ),
         SetupPage(first_user=users.first_user, server_name=core.server_name, base_url=base_url),
         *user_apis(core, users, settings),
-        *encryption_apis(encryption, users.ui_auth),
+        *encryption_apis(core, encryption, users),
         *sync_apis(users, rooms, syncing),
     ):
         router.add(api)

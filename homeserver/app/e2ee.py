@@ -9,16 +9,18 @@ from twisted.internet.threads import deferToThreadPool
 from homeserver.app.core import Core
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits
+from homeserver.app.users import Users
+from homeserver.client_api.dehydrated_devices import DehydratedDevicesApi
 from homeserver.client_api.key_backups import KeyBackupsApi
 from homeserver.client_api.keys import KeysApi
 from homeserver.client_api.to_device import ToDeviceApi
 from homeserver.services.e2ee.backups import Backups
 from homeserver.services.e2ee.cross_signing import CrossSigning
+from homeserver.services.e2ee.dehydrated import DehydratedDevices
 from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.e2ee.user_keys import UserKeys
-from homeserver.services.users.ui_auth import UiAuth
 
 
 @frozen(kw_only=True)
@@ -60,16 +62,24 @@ def build_encryption(core: Core, rooms: Rooms) -> Encryption:
     return encryption
 
 
-def encryption_apis(encryption: Encryption, ui_auth: UiAuth) -> Sequence[object]:
+def encryption_apis(core: Core, encryption: Encryption, users: Users) -> Sequence[object]:
+    dehydrated = DehydratedDevices(
+        database=core.storage.database,
+        commit=core.storage.committer,
+        stream=core.storage.stream,
+        keys=encryption.keys,
+        delete_devices=users.devices.delete,
+    )
     return [
         KeysApi(
             keys=encryption.keys,
             cross_signing=encryption.cross_signing,
             device_lists=encryption.device_lists,
-            require_auth=ui_auth.require_password,
+            require_auth=users.ui_auth.require_password,
         ),
         ToDeviceApi(to_device=encryption.to_device),
         KeyBackupsApi(backups=encryption.backups),
+        DehydratedDevicesApi(dehydrated_devices=dehydrated),
     ]
 
 
