@@ -3,7 +3,7 @@
 Source: Synapse, "Shared-Secret Registration".
 """
 
-from homeserver.services.users.login import DeviceWish, Login, user_fields
+from homeserver.services.users.login import DeviceWish, Login
 from homeserver.services.users.shared_secret import SharedSecretRegistration
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
@@ -24,7 +24,5 @@ class SharedSecretApi:
     @route("POST", PATH, access=Access.PUBLIC)
     async def register(self, call: Call) -> Answer:
         body = call.json()
-        user_id = await self._shared_secret.register(body)
-        if body.boolean("inhibit_login", False):
-            return user_fields(user_id)
-        return (await self._login.open(user_id, DeviceWish.read(body))).fields()
+        wish = DeviceWish.read(body)
+        return await self._login.answer_registration(await self._shared_secret.register(body), wish)

@@ -14,7 +14,7 @@ from homeserver.services.users.ui_auth import PASSWORD_FLOWS, UiAuth
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import BadRequest
+from matrix.errors import Unrecognized
 
 LOGIN_TOKEN = "m.login.token"  # noqa: S105
 
@@ -83,7 +83,7 @@ class LoginTokenApi:
     )
     async def get_token(self, call: Call) -> Answer:
         if not self._tokens.settings.enabled:
-            raise BadRequest("Login tokens are disabled on this server", "M_UNRECOGNIZED")
+            raise Unrecognized()
         user_id = call.user.user_id
         if self._tokens.settings.require_ui_auth:
             await self._ui_auth.require(call, PASSWORD_FLOWS, user_id=user_id)

@@ -4,7 +4,7 @@ Source: client-server API, "Account registration", "Guest Access", "Token-authen
 """
 
 from homeserver.runtime.ratelimit import RateLimit
-from homeserver.services.users.login import DeviceWish, Login, user_fields
+from homeserver.services.users.login import DeviceWish, Login, read_device_name
 from homeserver.services.users.registration import NewAccount, Registration, UserInUse, Usernames
 from homeserver.services.users.registration_tokens import RegistrationTokens
 from homeserver.services.users.sessions import Sessions
@@ -14,7 +14,7 @@ from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import Forbidden, MatrixError, MissingParam
+from matrix.errors import Forbidden, LimitExceeded, MatrixError, MissingParam
 from matrix.ids import UserId
 
 APPSERVICE = "m.login.application_service"
@@ -57,24 +57,34 @@ class RegisterApi:
     async def _register_user(self, call: Call, body: Fields) -> Answer:
         if not self._settings.enabled:
             raise Forbidden("Registration has been disabled")
-        username = body.optional_text("username", max_bytes=MAX_USERNAME_BYTES)
+        wish, username = DeviceWish.read(body), body.optional_text("username", max_bytes=MAX_USERNAME_BYTES)
         username = None if username is None else username.lower()
         guest = await self._guest(body, username)
         if username is not None:
             await self._check_username(username, guest)
-        password = body.optional_text("password")
-        if password is None and "auth" in body:
-            # Before a stage is used up by a request that cannot succeed. Without `auth`, clients ask for the flows.
-            raise MissingParam("password")
+        password = self._password(body)
         completed = await self._ui_auth.require(call, self._flows)
-        assert password is not None, "no flow is complete without auth"
-        self._limit.take(call.client_ip)
+        token = completed.get(REGISTRATION_TOKEN)
+        try:
+            self._limit.take(call.client_ip)
+        except LimitExceeded:
+            await self._registration.give_back(token)
+            raise
         if guest is not None:
             await self._registration.upgrade_guest(guest, password)
-            return await self._answer(guest, body)
-        token = completed.get(REGISTRATION_TOKEN)
+            return await self._login.answer_registration(guest, wish)
         user_id = await self._registration.register(NewAccount(username, password, registration_token=token))
-        return await self._answer(user_id, body)
+        return await self._login.answer_registration(user_id, wish)
+
+    def _password(self, body: Fields) -> str:
+        """The password, before a stage is used up by a request that cannot succeed. Raises: BadRequest."""
+        password = body.optional_text("password")
+        if password is not None:
+            self._registration.check_password(password)
+        elif "auth" in body:
+            raise MissingParam("password")
+        # Without `auth` the client only asks for the flows.
+        return password or ""
 
     async def _check_username(self, username: str, guest: UserId | None) -> None:
         try:
@@ -96,23 +106,20 @@ class RegisterApi:
     async def _register_guest(self, call: Call, body: Fields) -> Answer:
         if not self._settings.allow_guests:
             raise Forbidden("Guest access is disabled", "M_GUEST_ACCESS_FORBIDDEN")
+        # Of a guest's request nothing else counts.
+        wish = DeviceWish(display_name=read_device_name(body))
         self._limit.take(call.client_ip)
         user_id = await self._registration.register(NewAccount(is_guest=True))
-        # Of a guest's request nothing else counts.
-        wish = DeviceWish(display_name=DeviceWish.read(Fields({**body.raw, "device_id": None})).display_name)
-        return (await self._login.open(user_id, wish)).fields()
+        return await self._login.answer_registration(user_id, wish)
 
     async def _register_for_appservice(self, call: Call, body: Fields) -> Answer:
         token = call.access_token()
         if token is None:
             raise MatrixError(401, "M_MISSING_TOKEN", "Missing application service token")
+        wish = DeviceWish.read(body)
         localpart = body.text("username", max_bytes=MAX_USERNAME_BYTES)
-        return await self._answer(await self._registration.register_for_appservice(localpart, token), body)
-
-    async def _answer(self, user_id: UserId, body: Fields) -> Answer:
-        if body.boolean("inhibit_login", False):
-            return user_fields(user_id)
-        return (await self._login.open(user_id, DeviceWish.read(body))).fields()
+        user_id = await self._registration.register_for_appservice(localpart, token)
+        return await self._login.answer_registration(user_id, wish)
 
 
 class BeforeRegisterApi:

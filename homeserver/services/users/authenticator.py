@@ -46,6 +46,7 @@ class Authenticator:
         self._appservices = appservices
 
     async def __call__(self, call: Call, access: Access) -> None:
+        assert access is not Access.SERVER, "other servers sign their requests: they have an authenticator of their own"
         token = call.access_token()
         if token is None:
             if access is Access.OPTIONAL:

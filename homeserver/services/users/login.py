@@ -60,20 +60,27 @@ LoginMethod = Callable[[Call, Fields], Awaitable[UserId]]
 
 @frozen
 class DeviceWish:
-    """What a login or registration says about its device."""
+    """What a login or registration says about its device. `inhibit_login`: a registration wants none."""
 
     device_id: DeviceId | None = None
     display_name: str | None = None
     wants_refresh_token: bool = False
+    inhibit_login: bool = False
 
     @classmethod
     def read(cls, body: Fields) -> "DeviceWish":
-        name = body.optional_text("initial_device_display_name")
         return cls(
             body.optional_parsed("device_id", DeviceId),
-            None if name is None else name[:MAX_DEVICE_NAME],
+            read_device_name(body),
             body.boolean("refresh_token", False),
+            body.boolean("inhibit_login", False),
         )
+
+
+def read_device_name(body: Fields) -> str | None:
+    """The name for a new device, cut to its limit: no login fails for it."""
+    name = body.optional_text("initial_device_display_name")
+    return None if name is None else name[:MAX_DEVICE_NAME]
 
 
 class PasswordCheck:
@@ -163,6 +170,10 @@ class Login:
         user_id = await method(call, body)
         self._limits.account.take(user_id)
         return await self.open(user_id, wish)
+
+    async def answer_registration(self, user_id: UserId, wish: DeviceWish) -> dict[str, Any]:
+        """What a new user's client is told, with a session unless it wants none."""
+        return user_fields(user_id) if wish.inhibit_login else (await self.open(user_id, wish)).fields()
 
     async def open(self, user_id: UserId, wish: DeviceWish) -> LoggedIn:
         """A new session for a user who has proved to be one. Raises: Forbidden, UserLocked."""

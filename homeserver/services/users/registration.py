@@ -139,9 +139,17 @@ class Registration:
             user_id = await self._usernames.check(new.localpart)
             return await self._create(user_id, new)
         except MatrixError:
-            if new.registration_token is not None:
-                await self._db.run(token_rows.release, [new.registration_token])
+            await self.give_back(new.registration_token)
             raise
+
+    def check_password(self, password: str) -> None:
+        """Raises: BadRequest for a password that will not do."""
+        self._passwords.check_new(password)
+
+    async def give_back(self, token: str | None) -> None:
+        """A registration that a token was reserved for does not take place."""
+        if token is not None:
+            await self._db.run(token_rows.release, [token])
 
     async def register_for_appservice(self, localpart: str, token: str) -> UserId:
         """Makes a user of the bridge whose token it is. Raises: UnknownToken, BadRequest."""

@@ -116,6 +116,13 @@ async def test_a_bad_body_is_no_fault_of_the_server(server: Server) -> None:
         assert response.status == 400, body
 
 
+async def test_a_bad_request_makes_no_account(server: Server) -> None:
+    for bad in ({"inhibit_login": "yes"}, {"device_id": ""}, {"refresh_token": 1}):
+        body = {"username": "alice", "password": "p", "auth": DUMMY, **bad}
+        assert (await server.ask("POST", "/register", body)).status == 400
+    assert server.rows("SELECT count(*) FROM users") == [(0,)]
+
+
 async def test_a_name_that_can_be_had_is_available(server: Server) -> None:
     await server.register()
     free = await server.ask("GET", "/register/available?username=bob")
