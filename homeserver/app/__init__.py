@@ -3,6 +3,7 @@
 Only this package knows all parts. Each part is given what it uses; nobody is given the server.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
-from homeserver.app.signing import load_signer
 from homeserver.app.sync import Syncing, build_sync, sync_apis
 from homeserver.app.upkeep import start_upkeep
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
@@ -18,17 +18,22 @@ from homeserver.client_api.versions import VersionsApi, WellKnown
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
+from homeserver.services.rooms.intake import Signer
+from homeserver.services.users.registration import NewAccount
 from homeserver.setup_page.page import SetupPage
 from homeserver.web.listeners import Listener, Listeners
 from homeserver.web.router import Router
 from homeserver.web.server import HttpServer
 from matrix.ids import UserId
+from matrix.signing import SigningKey
 from storage.embedded import EmbeddedPostgres
 from storage.opened import open_storage, prepare
 from synapse_like_config import Config
+from synapse_like_config.signing_key_file import read_or_make
 
 # Running requests get this long to end, of the ten seconds that the whole stop may take.
 DRAIN_S = 6.0
+TASKS_S = 2.0
 UNSTABLE_FEATURES = {
     "org.matrix.msc4222": True,
     "org.matrix.msc3916.stable": True,
@@ -53,9 +58,12 @@ class Server:
         self._syncing = syncing
         self._listeners = Listeners(reactor=core.reactor)
 
-    @property
-    def listening(self) -> Sequence[str]:
-        return [url for listener in self.core.config.listeners.open if (url := _url(listener))]
+    async def register_user(self, localpart: str, password: str, *, admin: bool) -> UserId:
+        """A new account, as the operator says. Raises: MatrixError, if the name is taken or the password too weak."""
+        self.users.registration.check_password(password)
+        return await self.users.registration.register(
+            NewAccount(localpart=localpart, password=password, is_admin=admin)
+        )
 
     async def start(self) -> None:
         """Listens. Raises: OSError, where a port is taken."""
@@ -78,8 +86,9 @@ class Server:
             self._listeners.start(opened, HttpServer(router=self.router, reactor=self.core.reactor, proxies=proxies))
 
     async def stop(self) -> None:
-        """Answers what waits, commits what was begun, closes the database."""
+        """Answers what waits, ends background work, commits what was begun, closes the database."""
         await self._listeners.stop(DRAIN_S, tell_waiting=self._syncing.notifier.close)
+        await self.core.tasks.stop(TASKS_S)
         self.close()
 
     def close(self) -> None:
@@ -97,27 +106,32 @@ async def build(config: Config, reactor: Any) -> Server:
     Raises: what hinders it: psycopg2.OperationalError, MigrationFault, ConfigFault, OSError.
     """
     config.data_directory.mkdir(parents=True, exist_ok=True)
-    signer = load_signer(config)
-    postgres = None
-    dsn = config.database.dsn
-    if dsn is None:
-        postgres = EmbeddedPostgres(config.data_directory / "postgres")
-        dsn = postgres.dsn
+    key = read_or_make(config.signing_key_path)[0]
+    postgres = None if config.database.dsn is not None else EmbeddedPostgres(config.postgres_path)
+    try:
+        server = await assemble(_open_core(config, reactor, postgres, key))
+    except BaseException:
+        if postgres is not None:
+            postgres.stop()
+        raise
+    server.postgres = postgres
+    return server
+
+
+def _open_core(config: Config, reactor: Any, postgres: EmbeddedPostgres | None, key: SigningKey) -> Core:
+    dsn = config.database.dsn if postgres is None else postgres.dsn
+    assert dsn is not None
     prepare(dsn)
-    storage = open_storage(dsn, reactor=reactor)
-    clock, metrics = Clock(reactor), Metrics()
-    core = Core(
+    clock, metrics = Clock(reactor, monotonic=time.monotonic), Metrics()
+    return Core(
         config=config,
         reactor=reactor,
-        storage=storage,
+        storage=open_storage(dsn, reactor=reactor),
         clock=clock,
         tasks=Tasks(clock=clock, metrics=metrics),
         metrics=metrics,
-        signer=signer,
+        signer=Signer(server_name=config.server.server_name, key=key),
     )
-    server = await assemble(core)
-    server.postgres = postgres
-    return server
 
 
 async def assemble(core: Core) -> Server:
@@ -138,12 +152,16 @@ async def assemble(core: Core) -> Server:
     encryption = build_encryption(core, rooms)
     syncing = build_sync(core, users, rooms, encryption, _no_bundles)
     router = Router(authenticate=users.authenticator)
-    base_url = config.server.public_baseurl or f"http://{core.server_name}"
     for api in (
         VersionsApi(
-            unstable_features=UNSTABLE_FEATURES, well_known=WellKnown(client=config.server.well_known_client(base_url))
+            unstable_features=UNSTABLE_FEATURES,
+            well_known=WellKnown(client=config.server.well_known_client(config.base_url)),
         ),
-        SetupPage(first_user=users.first_user, server_name=core.server_name, base_url=base_url),
+        SetupPage(
+            first_user=users.first_user,
+            server_name=core.server_name,
+            base_url=config.server.public_baseurl,
+        ),
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
         *sync_apis(users, rooms, syncing),
@@ -160,10 +178,3 @@ async def _nothing(user_id: UserId) -> None:
 
 async def _no_bundles(user_id: UserId, events: Sequence[Any]) -> dict[int, Any]:
     return {}
-
-
-def _url(listener: Any) -> str | None:
-    if listener.port is None:
-        return None
-    host = listener.bind_addresses[0] if listener.bind_addresses else "localhost"
-    return f"{'https' if listener.tls else 'http'}://{host}:{listener.port}"
