@@ -78,6 +78,25 @@ def device_ids(cur: Cursor, user_id: str) -> list[str]:
     return [device_id for (device_id,) in cur]
 
 
+def find_stale(cur: Cursor, before_ms: int, limit: int = 1000) -> dict[str, list[str]]:
+    """Devices that were last seen before that time, by user; at most `limit`."""
+    cur.execute("SELECT user_id, device_id FROM devices WHERE last_seen_ms < %s LIMIT %s", (before_ms, limit))
+    found: dict[str, list[str]] = {}
+    for user_id, device_id in cur:
+        found.setdefault(user_id, []).append(device_id)
+    return found
+
+
+def forget_addresses(cur: Cursor, before_ms: int, limit: int = 5_000) -> int:
+    """Drops from where devices came that were last seen before that time, at most `limit`; gives how many."""
+    cur.execute(
+        "UPDATE devices SET last_seen_ip = NULL, last_seen_user_agent = NULL WHERE (user_id, device_id) IN"
+        " (SELECT user_id, device_id FROM devices WHERE last_seen_ms < %s AND last_seen_ip IS NOT NULL LIMIT %s)",
+        (before_ms, limit),
+    )
+    return cur.rowcount
+
+
 def put_sightings(cur: Cursor, sightings: Sequence[Sighting]) -> None:
     """Writes when devices were last seen, at most one sighting for each device."""
     columns = list(zip(*((s.user_id, s.device_id, s.seen_ms, s.ip, s.user_agent) for s in sightings), strict=True))

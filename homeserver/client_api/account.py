@@ -44,7 +44,7 @@ class AccountApi:
     @route("POST", *client("/account/password"), access=Access.OPTIONAL)
     async def set_password(self, call: Call) -> Answer:
         body = call.json()
-        if not self._passwords.settings.enabled:
+        if not self._passwords.settings.for_reauth:
             raise Forbidden("Passwords are disabled on this server")
         password = body.optional_text("new_password")
         if password is not None:

@@ -69,5 +69,7 @@ def _device(device: Device) -> dict[str, Any]:
     if device.display_name is not None:
         answer["display_name"] = device.display_name
     if device.last_seen_ms is not None:
-        answer |= {"last_seen_ts": device.last_seen_ms, "last_seen_ip": device.last_seen_ip}
+        answer["last_seen_ts"] = device.last_seen_ms
+    if device.last_seen_ip is not None:
+        answer["last_seen_ip"] = device.last_seen_ip
     return answer

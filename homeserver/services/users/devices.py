@@ -95,6 +95,13 @@ class Devices:
         else:
             await self.delete(requester.user_id, [requester.device_id])
 
+    async def delete_stale(self, before_ms: int) -> int:
+        """Deletes devices that were last seen before that time; gives how many, 0 when all are done."""
+        stale = await self._db.read(rows.find_stale, before_ms)
+        for user_id, device_ids in stale.items():
+            await self.delete(UserId(user_id), device_ids)
+        return sum(map(len, stale.values()))
+
     def remove(self, change: Change, user_id: UserId, device_ids: Sequence[str]) -> None:
         """Adds the deletion of devices to a change. After the commit call `Sessions.forget`."""
         if not device_ids:

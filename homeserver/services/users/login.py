@@ -92,6 +92,7 @@ class PasswordCheck:
     def __init__(
         self, *, accounts: Accounts, passwords: Passwords, server_name: ServerName, failed_attempts: RateLimit
     ) -> None:
+        self.settings = passwords.settings
         self._accounts = accounts
         self._passwords = passwords
         self._server_name = server_name
@@ -205,6 +206,8 @@ class PasswordLogin:
         self._check = check
 
     async def __call__(self, call: Call, body: Fields) -> UserId:
+        if not self._check.settings.enabled:
+            raise BadRequest("Login with a password is disabled on this server", "M_UNKNOWN")
         user_id = self._check.identify(body)
         return (await self._check.check(user_id, body.text("password"))).user_id
 

@@ -49,9 +49,12 @@ class UserInUse(BadRequest):
 
 
 class Usernames:
-    """Which user ids new accounts may have."""
+    """Which user ids new accounts may have. `allow_underscore`: also those that begin as bridges' do."""
 
-    def __init__(self, *, accounts: Accounts, appservices: Appservices, server_name: ServerName) -> None:
+    def __init__(
+        self, *, accounts: Accounts, appservices: Appservices, server_name: ServerName, allow_underscore: bool = False
+    ) -> None:
+        self._allow_underscore = allow_underscore
         self._accounts = accounts
         self._appservices = appservices
         self._server_name = server_name
@@ -74,7 +77,7 @@ class Usernames:
     def _new_user_id(self, localpart: str) -> UserId:
         if not localpart or not is_new_localpart(localpart):
             raise _invalid("User ID can only contain characters a-z, 0-9, or '=_-./+'")
-        if localpart.startswith("_"):
+        if localpart.startswith("_") and not self._allow_underscore:
             raise _invalid("User ID may not begin with _")
         return self.user_id_of(localpart)
 

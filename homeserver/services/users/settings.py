@@ -13,6 +13,7 @@ class RegistrationSettings:
     shared_secret: str | None = None
     # Say neither in /register/available nor before the last stage whether a name is taken.
     inhibit_user_in_use_error: bool = False
+    allow_underscore_prefixed: bool = False
 
 
 @frozen
@@ -39,9 +40,13 @@ class LoginTokenSettings:
 
 @frozen
 class PasswordSettings:
-    """`enabled`: may users log in with passwords? The rest are the demands on new ones."""
+    """`enabled`: may users log in with passwords? `for_reauth`: may they confirm with them what they do?
+
+    The rest are the demands on new ones.
+    """
 
     enabled: bool = True
+    for_reauth: bool = True
     pepper: str = ""
     minimum_length: int = 0
     require_digit: bool = False
@@ -52,7 +57,9 @@ class PasswordSettings:
 
 @frozen
 class ProfileSettings:
-    """May users change these themselves?"""
+    """May users change these themselves? May everybody see them?"""
 
     enable_set_displayname: bool = True
     enable_set_avatar_url: bool = True
+    require_auth: bool = False
+    only_who_share_rooms: bool = False

@@ -15,6 +15,8 @@ class PasswordStage:
 
     async def check(self, attempt: Attempt) -> Any:
         auth, expected = attempt.auth, attempt.user_id
+        if not self._check.settings.for_reauth:
+            raise Forbidden("Passwords are disabled on this server")
         # Old clients leave out who they are, which the access token says.
         names_user = "identifier" in auth or "user" in auth
         user_id = self._check.identify(auth) if names_user or expected is None else expected

@@ -182,3 +182,17 @@ async def test_well_known_documents_are_served_where_there_are_any(server: Serve
     assert (await server.ask("GET", "/.well-known/matrix/client")).json == {"m.homeserver": {}}
     assert (await server.ask("GET", "/.well-known/matrix/server")).errcode == "M_NOT_FOUND"
     assert (await server.ask("GET", "/.well-known/matrix/support")).status == 404
+
+
+async def test_passwords_may_be_for_confirmation_alone(make_server: Any) -> None:
+    server = make_server(Settings(passwords=PasswordSettings(enabled=False)))
+    alice = await server.register()
+    assert (await server.login_as("alice")).status == 400
+    assert (await change_password(alice)).status == 200
+
+
+async def test_passwords_may_be_switched_off(make_server: Any) -> None:
+    server = make_server(Settings(passwords=PasswordSettings(enabled=False, for_reauth=False)))
+    alice = await server.register()
+    assert (await change_password(alice)).errcode == "M_FORBIDDEN"
+    assert (await alice.ask("DELETE", "/devices/ANY", {"auth": alice.auth})).status == 401

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from matrix.ids import UserId
 from storage.change import Entry, Kind
+from storage.devices import forget_addresses
 from tests.integration.client_api.accounts_server import Server, Settings, make_server, server
 
 __all__ = ["make_server", "server"]
@@ -134,3 +136,28 @@ async def test_a_bridge_makes_and_deletes_devices_without_a_password(server: Ser
     assert await ask("GET") == 200
     assert await ask("DELETE") == 200
     assert await ask("GET") == 404
+
+
+async def test_devices_not_seen_for_long_are_deleted(server: Server) -> None:
+    alice = await server.register()
+    old = await alice.log_in_again()
+    assert await old.is_logged_in()
+    server.clock.advance(1000)
+    assert await alice.is_logged_in()
+    await server.last_seen.flush()
+    before_ms = 1_700_000_500_000
+    assert await server.devices.delete_stale(before_ms) == 1
+    assert await server.devices.delete_stale(before_ms) == 0
+    assert not await old.is_logged_in()
+    assert await alice.is_logged_in()
+
+
+async def test_addresses_are_forgotten_in_time(server: Server) -> None:
+    alice = await server.register()
+    await alice.is_logged_in()
+    await server.last_seen.flush()
+    server.clock.advance(1000)
+    assert await server.db.run(forget_addresses, 1_700_000_500_000) == 1
+    device = (await server.devices.list_of(UserId(alice.user_id)))[0]
+    assert (device.last_seen_ip, device.last_seen_user_agent) == (None, None)
+    assert device.last_seen_ms == 1_700_000_000_000
