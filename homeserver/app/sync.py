@@ -58,6 +58,7 @@ def build_sync(core: Core, users: Users, rooms: Rooms, encryption: Encryption, b
             inbox=Inbox(database=storage.database, stream=storage.stream),
             room_account_data=account_data.of_rooms,
             ignored=users.ignored.of,
+            key_counts=devices.add_counts,
             others=(account_data.add, presence.add, devices.add),
         ),
         clock=clock,

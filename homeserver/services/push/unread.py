@@ -48,11 +48,8 @@ class _Unread:
     read: dict[str | None, int]
     notices: list[_Notice] = field(factory=list)
 
-    def drop_read(self) -> None:
-        everywhere = self.read.get(None, 0)
-        self.notices = [
-            notice for notice in self.notices if notice.position > max(everywhere, self.read.get(notice.thread, 0))
-        ]
+    def has_read(self, thread: str, position: int) -> bool:
+        return position <= max(self.read.get(None, 0), self.read.get(thread, 0))
 
 
 class Unread:
@@ -124,10 +121,9 @@ class Unread:
             if not stored.visible or stored.event.sender == user_id or stored.redacted_by is not None:
                 continue
             actions = await self._judging.judge(user_id, room_nid, stored)
-            if actions.notify:
-                thread = thread_root(stored.event.content) or MAIN
+            thread = thread_root(stored.event.content) or MAIN
+            if actions.notify and not state.has_read(thread, stored.position):
                 state.notices.append(_Notice(stored.position, thread, actions.highlight))
-        state.drop_read()
         del state.notices[:-MAX_EVENTS]
 
 

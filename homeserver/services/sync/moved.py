@@ -48,7 +48,9 @@ class MovedRooms:
         return moved
 
     def _candidates(self, window: Window, room_nids: Collection[int]) -> Iterable[int]:
-        """The cheaper of two ways: ask each room, or look at each entry."""
+        """The cheapest of three ways: look at what is known of the window, ask each room, or look at each entry."""
+        if window.digest is not None:
+            return [room_nid for room_nid in window.digest.rooms if room_nid in room_nids]
         if len(room_nids) <= window.upto - window.since:
             return [nid for nid in room_nids if self._stream.newest_in_room(nid) > window.since]
         entries = self._stream.entries(window.since, window.upto)

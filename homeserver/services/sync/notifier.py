@@ -10,12 +10,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.tasks import Tasks
 from homeserver.services.rooms.members import Members
-from storage.change import Entry, Kind
+from homeserver.services.sync.digest import FOR_SHARERS
+from storage.change import Entry
 
 # So many requests go on in one turn of the reactor: each costs some 100 us, and nobody may block it above 10 ms.
 WAKE_AT_ONCE = 40
-# Entries that concern everyone who shares a room with the user they name.
-_FOR_SHARERS = frozenset((Kind.PRESENCE, Kind.DEVICE_LIST, Kind.PROFILE))
 
 
 class Notifier:
@@ -55,7 +54,7 @@ class Notifier:
         for entry in entries:
             if entry.user_id is not None:
                 self._wake(entry.user_id)
-                if entry.kind in _FOR_SHARERS:
+                if entry.kind in FOR_SHARERS:
                     self._tasks.background("notifier.sharers", self._wake_sharers(entry.user_id))
         for room_nid in rooms:
             members = self._members.known_members(room_nid)

@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from homeserver.services.sync.digest import Digest
 from matrix.filters import Filter
 from matrix.ids import DeviceId, UserId
 
@@ -28,6 +29,8 @@ class Window:
     upto: int
     now_ms: int
     ignored: frozenset[str] = frozenset()
+    # What the window is about, if it is in memory, not long, and not told whole.
+    digest: Digest | None = None
 
     @property
     def is_initial(self) -> bool:

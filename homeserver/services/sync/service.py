@@ -9,7 +9,7 @@ Source: client-server API, "Syncing".
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from homeserver.services.sync.answer import Answer
+from homeserver.services.sync.digest import Digests
 from homeserver.services.sync.inbox import Inbox
 from homeserver.services.sync.invited import InvitedRooms
 from homeserver.services.sync.joined import JoinedRooms
@@ -47,6 +48,12 @@ class RoomAccountData(Protocol):
     def __call__(self, window: Window) -> Awaitable[Mapping[str, list[bytes]]]: ...
 
 
+class KeyCounts(Protocol):
+    """The counts of the device's keys, which every answer tells."""
+
+    def __call__(self, window: Window, answer: Answer) -> Awaitable[None]: ...
+
+
 class Ignored(Protocol):
     def __call__(self, user_id: UserId) -> Awaitable[frozenset[str]]: ...
 
@@ -58,6 +65,7 @@ class UserSources:
     inbox: Inbox
     room_account_data: RoomAccountData
     ignored: Ignored
+    key_counts: KeyCounts
     others: Sequence[UserSource]
 
 
@@ -87,6 +95,7 @@ class Sync:
         self._writer = rooms.writer
         self._sources = sources
         self._clock = clock
+        self._digests = Digests(stream=stream)
 
     async def answer(self, request: SyncRequest, timeout_ms: int) -> list[bytes]:
         """The JSON of the answer in pieces, as soon as there is something to tell, or after `timeout_ms`."""
@@ -125,15 +134,20 @@ class Sync:
     async def _answer(self, request: SyncRequest) -> Answer:
         newest = max(self._stream.position, request.since or 0)
         mail = await self._sources.inbox.collect(request.user_id, request.device_id, request.since, newest)
+        whole = request.since is None or request.full_state
         window = Window(
             request=request,
             since=request.since or 0,
             upto=mail.upto,
+            digest=None if whole else self._digests.of(request.since or 0, mail.upto),
             now_ms=self._clock.now_ms(),
             ignored=await self._sources.ignored(request.user_id),
         )
         answer = Answer(str(SyncToken(window.upto)), to_device=mail.messages)
         rooms = await self._members.rooms_of(request.user_id)
+        if window.digest is not None and not window.digest.concerns(request.user_id, rooms.keys()):
+            await self._sources.key_counts(window, answer)
+            return answer
         await self._rooms(window, rooms, answer)
         for source in self._sources.others:
             await source(window, rooms, answer)
@@ -141,12 +155,20 @@ class Sync:
 
     async def _rooms(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
         wanted = window.request.filter.room
+        every, also = rooms, set[int]()
         by_membership: dict[str, dict[int, Membership]] = {"join": {}, "invite": {}, "knock": {}, "leave": {}}
+        if window.digest is not None:
+            # Whatever concerns a room has an entry there: the cost does not grow with the rooms in which nothing moved.
+            rooms = {room_nid: rooms[room_nid] for room_nid in window.digest.rooms if room_nid in rooms}
         for room_nid, row in rooms.items():
             if row.position <= window.upto and not row.forgotten:
                 by_membership["leave" if row.membership == "ban" else row.membership][room_nid] = row
         account_data = await self._sources.room_account_data(window)
-        also = {nid for nid, room in (await self._rooms_named(account_data)).items()} if account_data else set()
+        if account_data:
+            named = await self._invited.numbers(account_data)
+            joined = by_membership["join"]
+            joined |= {nid: every[nid] for nid in named if nid in every and every[nid].membership == "join"}
+            also = set(named)
         plans = await self._joined.plans(window, by_membership["join"], also)
         answer.join = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=True)
         await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
@@ -156,9 +178,6 @@ class Sync:
         if left and (wanted.include_leave or not window.is_initial):
             plans = await self._joined.left(window, left)
             answer.leave = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=False)
-
-    async def _rooms_named(self, by_room_id: Mapping[str, Any]) -> dict[int, str]:
-        return await self._invited.numbers(by_room_id)
 
 
 def _give_up(waiting: "Deferred[None]") -> None:

@@ -12,6 +12,7 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from homeserver.services.sync.answer import Answer
+from homeserver.services.sync.digest import Digest
 from homeserver.services.sync.request import Window
 from matrix.filters import EventFilter
 from matrix.ids import UserId
@@ -64,6 +65,8 @@ class AccountDataSource:
 
     def _has_entry(self, window: Window, kind: Kind) -> bool:
         """May there be something? For sure not, if the window is in memory and has no such entry."""
+        if window.digest is not None:
+            return window.digest.names(window.user_id, kind)
         if window.is_initial or window.request.full_state or window.since < self._stream.floor:
             return True
         entries = self._stream.user_entries(window.user_id, window.since, window.upto)
@@ -83,11 +86,14 @@ class DevicesSource:
         self._stream = stream
 
     async def add(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
-        device_id = window.request.device_id
         if not window.is_initial:
             changed, left = await self._changes(window, rooms)
             if changed or left:
                 answer.device_lists = {"changed": sorted(changed), "left": sorted(left)}
+        await self.add_counts(window, answer)
+
+    async def add_counts(self, window: Window, answer: Answer) -> None:
+        device_id = window.request.device_id
         if device_id is None:
             return
         counts, unused = await self._keys.counts(window.user_id, device_id)
@@ -100,9 +106,15 @@ class DevicesSource:
         answer.key_counts_changed = self._have_counts_changed(window)
 
     async def _changes(self, window: Window, rooms: RoomsOfUser) -> tuple[set[str], set[str]]:
+        if window.digest is not None and not self._has_news(window.digest, rooms):
+            return set(), set()
         if self._may_members_have_moved(window, rooms):
             return await self._device_lists.changes(window.user_id, window.since, window.upto)
         return await self._device_lists.changed(window.user_id, window.since, window.upto), set()
+
+    @staticmethod
+    def _has_news(digest: Digest, rooms: RoomsOfUser) -> bool:
+        return Kind.DEVICE_LIST in digest.users_by_kind or not digest.rooms_with_moves.isdisjoint(rooms)
 
     def _may_members_have_moved(self, window: Window, rooms: RoomsOfUser) -> bool:
         """Has anyone come into or gone out of a room of the user? Member events name their user."""
@@ -114,6 +126,8 @@ class DevicesSource:
         )
 
     def _have_counts_changed(self, window: Window) -> bool:
+        if window.digest is not None:
+            return window.digest.names(window.user_id, Kind.KEY_COUNTS)
         if window.is_initial or window.since < self._stream.floor:
             return False
         entries = self._stream.user_entries(window.user_id, window.since, window.upto)
@@ -147,8 +161,11 @@ class PresenceSource:
     async def _whose(self, window: Window) -> set[str]:
         if window.is_initial or window.since < self._stream.floor:
             return {window.user_id, *await self._members.sharing_a_room(window.user_id)}
-        entries = self._stream.entries(window.since, window.upto)
-        changed = {entry.user_id for entry in entries if entry.kind is Kind.PRESENCE and entry.user_id is not None}
+        if window.digest is not None:
+            changed: set[str] = window.digest.users_by_kind.get(Kind.PRESENCE, set())
+        else:
+            entries = self._stream.entries(window.since, window.upto)
+            changed = {entry.user_id for entry in entries if entry.kind is Kind.PRESENCE and entry.user_id is not None}
         if not changed:
             return set()
         return changed & {window.user_id, *await self._members.sharing_a_room(window.user_id)}
