@@ -141,6 +141,11 @@ class Router:
         self._observer = observer
         self._seconds = seconds
         self._paths: Paths[Route] = Paths()
+        self._routes: list[tuple[str, str, Route]] = []
+
+    def routes(self) -> Sequence[tuple[str, str, Route]]:
+        """All that is served: method, pattern of the path, route. An alias is an entry of its own."""
+        return tuple(self._routes)
 
     def add(self, api: object, *, authenticate: Authenticate | None = None) -> None:
         """Takes up the @route methods of an object. Raises: ValueError for a path that is taken or unparseable."""
@@ -159,6 +164,7 @@ class Router:
         )
         for path in declared.paths:
             names = self._paths.add(declared.method, path, compiled)
+            self._routes.append((declared.method, path, compiled))
             _check_parameters(path, names, function)
 
     def find(self, method: str, path: bytes) -> Match:
