@@ -89,6 +89,7 @@ class Server:
         """Answers what waits, ends background work, commits what was begun, closes the database."""
         await self._listeners.stop(DRAIN_S, tell_waiting=self._syncing.notifier.close)
         await self.core.tasks.stop(TASKS_S)
+        await self.users.last_seen.flush()
         self.close()
 
     def close(self) -> None:

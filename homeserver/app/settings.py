@@ -55,6 +55,7 @@ def user_settings(config: Config) -> UserSettings:
         ),
         passwords=PasswordSettings(
             enabled=login.password_config.for_login and login.password_config.localdb_enabled,
+            for_reauth=login.password_config.for_reauth and login.password_config.localdb_enabled,
             pepper=login.password_config.pepper,
             minimum_length=policy.minimum_length if policy.enabled else 0,
             require_digit=policy.enabled and policy.require_digit,
@@ -66,7 +67,10 @@ def user_settings(config: Config) -> UserSettings:
             enabled=existing.enabled, require_ui_auth=existing.require_ui_auth, timeout_ms=existing.token_timeout
         ),
         profiles=ProfileSettings(
-            enable_set_displayname=users.enable_set_displayname, enable_set_avatar_url=users.enable_set_avatar_url
+            enable_set_displayname=users.enable_set_displayname,
+            enable_set_avatar_url=users.enable_set_avatar_url,
+            require_auth=users.require_auth_for_profile_requests,
+            only_who_share_rooms=users.limit_profile_requests_to_users_who_share_rooms,
         ),
         ui_auth_timeout_ms=login.ui_auth.session_timeout,
     )

@@ -1,9 +1,7 @@
 """Sync, wired."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import orjson
 from attrs import frozen
 
 from homeserver.app.core import Core
@@ -25,8 +23,6 @@ from homeserver.services.sync.notifier import Notifier
 from homeserver.services.sync.service import RoomParts, Sync, UserSources
 from homeserver.services.sync.user_sources import AccountDataSource, DevicesSource, PresenceSource
 from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
-from matrix.filters import Filter, parse_filter
-from matrix.ids import UserId
 
 
 @frozen(kw_only=True)
@@ -95,12 +91,8 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
 
 
 def sync_apis(users: Users, rooms: Rooms, syncing: Syncing) -> Sequence[object]:
-    async def filter_of(user_id: UserId, filter_id: str) -> Filter:
-        body: Mapping[str, Any] = orjson.loads(await users.filters.get(user_id, filter_id))
-        return parse_filter(body)
-
     return [
-        SyncApi(sync=syncing.sync, filter_of=filter_of, set_presence=rooms.presence.synced),
+        SyncApi(sync=syncing.sync, filter_of=users.filters.parsed, set_presence=rooms.presence.synced),
         ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence),
         TypingApi(typing=rooms.typing),
         PresenceApi(presence=rooms.presence),

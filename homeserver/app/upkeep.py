@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from homeserver.app.core import Core
 from homeserver.app.users import Users
+from homeserver.services.users.last_seen import EVERY_S
 from storage import event_transactions, stream, to_device
 from storage.database import Query
 
@@ -20,6 +21,7 @@ def start_upkeep(core: Core, users: Users) -> None:
 
     async def trim_ui_auth() -> int:
         await users.ui_auth.trim()
+        await users.login_tokens.trim()
         return 0
 
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
@@ -29,6 +31,8 @@ def start_upkeep(core: Core, users: Users) -> None:
         "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),
         "trim.ui_auth": trim_ui_auth,
     }
+    core.tasks.repeat("users.last_seen", EVERY_S, users.last_seen.flush)
+    core.tasks.background("users.deactivation", users.deactivation.resume())
     for name, job in jobs.items():
         core.tasks.repeat(name, HOUR_S, lambda job=job: _until_done(job))  # type: ignore[misc]
 

@@ -40,6 +40,10 @@ from homeserver.services.users.stages import PasswordStage
 from homeserver.services.users.ui_auth import DUMMY, PASSWORD, REGISTRATION_TOKEN, Dummy, UiAuth
 from matrix.ids import UserId
 from storage.device_keys import rows_for_deleted_devices
+from synapse_like_config.units import Rate
+
+# By address: as many as an office of clients with five-minute tokens needs. Synapse has no limit.
+REFRESHES = Rate(10, 200)
 
 OnUser = Callable[[UserId], Awaitable[None]]
 
@@ -83,7 +87,12 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
     sessions = Sessions(db=db, commit=commit, clock=clock, settings=settings.sessions)
     accounts = Accounts(db=db, commit=commit, sessions=sessions, passwords=passwords)
     last_seen = LastSeen(db=db, clock=clock)
-    usernames = Usernames(accounts=accounts, appservices=appservices, server_name=core.server_name)
+    usernames = Usernames(
+        accounts=accounts,
+        appservices=appservices,
+        server_name=core.server_name,
+        allow_underscore=core.config.registration.allow_underscore_prefixed_registration,
+    )
     devices = Devices(db=db, commit=commit, sessions=sessions, last_seen=last_seen, removals=[rows_for_deleted_devices])
     registration = Registration(
         db=db,
@@ -196,7 +205,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
             sessions=users.sessions,
             devices=users.devices,
             flows=flows,
-            refresh_limit=limits.make(rates.rc_login.account),
+            refresh_limit=limits.make(REFRESHES),
         ),
         LoginTokenApi(tokens=users.login_tokens, ui_auth=users.ui_auth, limit=limits.make(rates.rc_login.account)),
         AccountApi(
