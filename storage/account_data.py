@@ -31,6 +31,16 @@ def find(cur: Cursor, user_id: str, room_id: str, kind: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def contents_of(cur: Cursor, user_ids: list[str], kind: str) -> dict[str, str]:
+    """The global account data of one type of several users, by user."""
+    cur.execute(
+        "SELECT user_id, content FROM account_data"
+        " WHERE user_id = ANY(%s) AND room_id = '' AND type = %s AND NOT deleted",
+        (user_ids, kind),
+    )
+    return dict(cur.fetchall())
+
+
 def all_of(cur: Cursor, user_id: str) -> list[tuple[str, str, str]]:
     """(room_id, type, content) of all that a user has."""
     cur.execute("SELECT room_id, type, content FROM account_data WHERE user_id = %s AND NOT deleted", (user_id,))

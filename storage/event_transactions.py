@@ -11,7 +11,14 @@ from storage.change import Insert
 
 ADD = Insert(
     "event_transactions",
-    {"user_id": "text", "device": "text", "transaction_id": "text", "event_nid": "bigint", "made_ms": "bigint"},
+    {
+        "user_id": "text",
+        "device": "text",
+        "scope": "text",
+        "transaction_id": "text",
+        "event_nid": "bigint",
+        "made_ms": "bigint",
+    },
 )
 # A client that repeats a request after longer than this has lost its own memory of it.
 KEEP_MS = 7 * 24 * 3600 * 1000
@@ -19,10 +26,15 @@ KEEP_MS = 7 * 24 * 3600 * 1000
 
 @frozen
 class TransactionKey:
-    """`device` is the device id, or the token's for who has none."""
+    """`device` is the device id, or the token's for who has none.
+
+    `scope` is the endpoint with its parameters, within which `transaction_id` is unique; the latter stands in the
+    event's `unsigned` as the client gave it.
+    """
 
     user_id: str
     device: str
+    scope: str
     transaction_id: str
 
 
@@ -30,8 +42,8 @@ def find_sent(cur: Cursor, key: TransactionKey) -> EventId | None:
     """The event that was sent under this transaction id."""
     cur.execute(
         "SELECT e.event_id FROM event_transactions t JOIN events e USING (event_nid)"
-        " WHERE t.user_id = %s AND t.device = %s AND t.transaction_id = %s",
-        (key.user_id, key.device, key.transaction_id),
+        " WHERE t.user_id = %s AND t.device = %s AND t.scope = %s AND t.transaction_id = %s",
+        (key.user_id, key.device, key.scope, key.transaction_id),
     )
     row = cur.fetchone()
     return None if row is None else EventId(row[0])

@@ -49,3 +49,13 @@ def members_of(cur: Cursor, room_nid: int) -> dict[UserId, str]:
         "SELECT user_id, membership FROM memberships WHERE room_nid = %s AND membership <> 'leave'", (room_nid,)
     )
     return {UserId(user_id): membership for user_id, membership in cur}
+
+
+def joined_guests(cur: Cursor, room_nid: int) -> list[UserId]:
+    """The guests of ours who are in the room."""
+    cur.execute(
+        "SELECT m.user_id FROM memberships m JOIN users u USING (user_id)"
+        " WHERE m.room_nid = %s AND m.membership = 'join' AND u.is_guest",
+        (room_nid,),
+    )
+    return [UserId(user_id) for (user_id,) in cur]

@@ -72,6 +72,10 @@ class _Decided:
     events: list[StoredEvent]
 
 
+def _nothing(change: Change, room_nid: int) -> None:
+    pass
+
+
 class Intake:
     """Events of our own users into rooms that we are in."""
 
@@ -118,7 +122,7 @@ class Intake:
                 continue
             except AlreadyThere:
                 await self._start_over(room_id, decided)
-                if transaction is None or (sent := await self._sent_before(transaction)) is None:
+                if transaction is None or (sent := await self.sent_before(transaction)) is None:
                     raise
                 return [sent]
             except BaseException:
@@ -127,13 +131,26 @@ class Intake:
             return decided.events
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
 
+    def new_room_id(self) -> RoomId:
+        """An id for a room of a version in which it is chosen."""
+        return _random_room_id(self._signer.server_name)
+
     async def create(
-        self, version: RoomVersion, new: Sequence[NewEvent], *, room_type: str | None = None
+        self,
+        version: RoomVersion,
+        new: Sequence[NewEvent],
+        *,
+        room_id: RoomId | None = None,
+        beside: Callable[[Change, int], object] = _nothing,
     ) -> tuple[RoomId, list[StoredEvent]]:
-        """Makes a room out of its first events, all or none. The first is m.room.create."""
+        """Makes a room out of its first events, all or none. The first is m.room.create.
+
+        `room_id` is for versions in which it is chosen. `beside(change, room_nid)` puts further rows into the change.
+        Raises: Forbidden, BadRequest, TooLarge; AlreadyThere for a room id or a row of `beside` that is taken.
+        """
         (room_nid,) = await self._room_nids.take(1)
-        creator = new[0].sender
-        room_id = None if version.room_id_is_create_hash else _random_room_id(self._signer.server_name)
+        creator, room_type = new[0].sender, new[0].content.get("type")
+        room_id = None if version.room_id_is_create_hash else room_id or self.new_room_id()
         head = Head(room_nid, room_id or RoomId(""), version, 0, [], {})
         change = Change()
         try:
@@ -141,9 +158,11 @@ class Intake:
         except _REFUSALS as error:
             raise _for_client(error) from error
         head.room_id = events[0].event.room_id
+        room_type = room_type if isinstance(room_type, str) and "\x00" not in room_type else None
         change.put(ADD_ROOM, (room_nid, head.room_id, version.id, creator, room_type))
         # The room's row must be there before the statement that sets its extremities.
         change.rows.insert(0, change.rows.pop())
+        beside(change, room_nid)
         try:
             await self._committer(change)
         except BaseException:
@@ -165,7 +184,7 @@ class Intake:
         except _REFUSALS as error:
             raise _for_client(error) from error
         if transaction is not None:
-            key = (transaction.user_id, transaction.device, transaction.transaction_id)
+            key = (transaction.user_id, transaction.device, transaction.scope, transaction.transaction_id)
             change.put(event_transactions.ADD, (*key, events[0].nid, self._clock.now_ms()))
             events[0].sent_by = transaction
         return _Decided(change, events), self._committer(change)
@@ -275,7 +294,8 @@ class Intake:
             self._events.forget(stored)
             self._heads.forget(stored.room_nid)
 
-    async def _sent_before(self, transaction: TransactionKey) -> StoredEvent | None:
+    async def sent_before(self, transaction: TransactionKey) -> StoredEvent | None:
+        """The event that was sent under this transaction id."""
         event_id = await self._database.read(event_transactions.find_sent, transaction)
         return None if event_id is None else await self._events.find(event_id)
 

@@ -1,0 +1,93 @@
+"""What a client of ours may not say, though the authorization rules would let it: checks of content before sending.
+
+Events of other servers are not checked so. Source: client-server API, "Server behaviour" of "Event annotations and
+reactions", "Threading", "Server Access Control Lists"; PUT /rooms/{roomId}/state, on `m.room.canonical_alias`.
+"""
+
+from homeserver.services.rooms.aliases import Aliases
+from homeserver.services.rooms.canonical_alias import CANONICAL
+from homeserver.services.rooms.heads import Head, Heads
+from homeserver.services.rooms.intake import NewEvent
+from matrix import server_acl
+from matrix.errors import BadRequest, Forbidden, NotFound
+from matrix.events import Event
+from matrix.ids import ServerName
+from matrix.power_levels import PowerLevels
+from matrix.relations import ANNOTATION, THREAD, Relation, relation
+from storage.database import Database
+from storage.events import Events, StoredEvent
+from storage.relations import has_annotated
+
+SERVER_ACL = "m.room.server_acl"
+REDACTION = "m.room.redaction"
+# As Synapse.
+MAX_ANNOTATION_KEY = 500
+
+
+class ContentChecks:
+    def __init__(
+        self, *, heads: Heads, events: Events, database: Database, aliases: Aliases, server_name: ServerName
+    ) -> None:
+        self._heads = heads
+        self._events = events
+        self._database = database
+        self._aliases = aliases
+        self._server_name = server_name
+
+    async def check_state(self, head: Head, new: NewEvent) -> None:
+        """Raises: BadRequest."""
+        if new.type == SERVER_ACL and new.state_key == "" and not server_acl.allowed(new.content, self._server_name):
+            raise BadRequest("Can't create an ACL event that denies the local server", "M_UNKNOWN")
+        if new.type == CANONICAL and new.state_key == "":
+            old = await self._heads.state_event(head, CANONICAL)
+            await self._aliases.check_canonical(head.room_id, new.content, {} if old is None else old.event.content)
+
+    async def check_message(self, head: Head, new: NewEvent) -> None:
+        """Raises: BadRequest."""
+        to = relation(new.content) if "m.relates_to" in new.content else None
+        if to is None or to.event_id is None:
+            return
+        parent = await self._events.find(to.event_id)
+        if parent is None:
+            # It may be there all the same, on another server.
+            return
+        if parent.room_nid != head.room_nid:
+            raise BadRequest("Relations must be in the same room", "M_UNKNOWN")
+        if to.rel_type == THREAD and _relates(parent.event):
+            raise BadRequest("Cannot start threads from an event with a relation", "M_UNKNOWN")
+        if to.rel_type == ANNOTATION:
+            await self._check_annotation(new, to)
+
+    async def _check_annotation(self, new: NewEvent, to: Relation) -> None:
+        if to.key is None:
+            raise BadRequest("Missing aggregation key", "M_MISSING_PARAM")
+        if len(to.key) > MAX_ANNOTATION_KEY or "\x00" in to.key:
+            raise BadRequest("Aggregation key is too long", "M_INVALID_PARAM")
+        assert to.event_id is not None
+        if await self._database.read(has_annotated, to.event_id, new.sender, new.type, to.key):
+            raise BadRequest("Can't send same reaction twice", "M_DUPLICATE_ANNOTATION")
+
+    async def check_redaction(self, head: Head, new: NewEvent) -> StoredEvent:
+        """The event that is to be redacted. Raises: NotFound, Forbidden, BadRequest."""
+        target = None if new.redacts is None else await self._events.find(new.redacts)
+        if target is None or (target.room_nid == head.room_nid and target.flags):
+            raise NotFound(f"Could not find event {new.redacts}")
+        if target.room_nid != head.room_nid:
+            raise BadRequest("Cannot redact event from a different room", "M_UNKNOWN")
+        if target.event.type in ("m.room.create", SERVER_ACL):
+            raise Forbidden(f"Redacting {target.event.type} events is not permitted")
+        if target.event.sender != new.sender and not await self._may_redact(head, new.sender):
+            raise Forbidden("You don't have permission to redact events")
+        return target
+
+    async def _may_redact(self, head: Head, user_id: str) -> bool:
+        create, levels_key = ("m.room.create", ""), ("m.room.power_levels", "")
+        state = await self._heads.state_events(head, [create, levels_key])
+        levels_event = state.get(levels_key)
+        levels = PowerLevels.of(head.version, state[create].event, levels_event.event if levels_event else None)
+        return levels.of_user(user_id) >= levels.redact
+
+
+def _relates(event: Event) -> bool:
+    found = relation(event.content)
+    return found is not None and found.rel_type is not None

@@ -1,0 +1,97 @@
+"""The directory: which rooms this server, or a bridge of its, shows to those who look for one."""
+
+from collections.abc import Collection, Sequence
+
+from attrs import frozen
+from psycopg2.extensions import cursor as Cursor
+
+from matrix.events import Json, StateKey
+from matrix.ids import RoomId
+from storage.change import Custom, Delete, Insert
+from storage.events import find_events
+
+_KEY = {"room_nid": "int", "appservice_id": "text", "network_id": "text"}
+PUBLISH = Insert("published_rooms", _KEY, key=tuple(_KEY), on_conflict="ignore")
+WITHDRAW = Delete("published_rooms", _KEY)
+# Where a room was replaced by another: (old, new).
+MOVE_ALL = Custom(
+    {"old": "int", "new": "int"}, "UPDATE published_rooms p SET room_nid = v.new FROM {v} WHERE p.room_nid = v.old"
+)
+
+
+@frozen
+class RoomList:
+    """Which of the lists: the server's own, or an application service's for one of its networks."""
+
+    appservice_id: str = ""
+    network_id: str = ""
+
+
+@frozen
+class RoomFacts:
+    """What can be told of a room without its members and its history. `contents` are of current state, by key."""
+
+    room_nid: int
+    room_id: RoomId
+    version: str
+    joined_members: int
+    contents: dict[StateKey, Json]
+
+
+# What a directory tells, and decides by.
+FACTS: tuple[StateKey, ...] = tuple(
+    (name, "")
+    for name in (
+        "m.room.create",
+        "m.room.name",
+        "m.room.topic",
+        "m.room.avatar",
+        "m.room.canonical_alias",
+        "m.room.join_rules",
+        "m.room.history_visibility",
+        "m.room.guest_access",
+        "m.room.encryption",
+    )
+)
+
+
+def is_published(cur: Cursor, room_nid: int) -> bool:
+    """In the server's own list?"""
+    cur.execute(
+        "SELECT 1 FROM published_rooms WHERE appservice_id = '' AND network_id = '' AND room_nid = %s", (room_nid,)
+    )
+    return cur.fetchone() is not None
+
+
+def published(cur: Cursor) -> list[tuple[RoomList, int]]:
+    """All lists' rooms: (list, room number)."""
+    cur.execute("SELECT appservice_id, network_id, room_nid FROM published_rooms")
+    return [(RoomList(appservice_id, network_id), room_nid) for appservice_id, network_id, room_nid in cur]
+
+
+def find_facts(cur: Cursor, room_nids: Sequence[int]) -> dict[int, RoomFacts]:
+    """The facts of those rooms that exist, with three statements for all."""
+    rooms = list(room_nids)
+    contents = _contents(cur, rooms, FACTS)
+    cur.execute(
+        "SELECT r.room_nid, r.room_id, r.version, (SELECT count(*) FROM memberships m"
+        " WHERE m.room_nid = r.room_nid AND m.membership = 'join') FROM rooms r WHERE r.room_nid = ANY(%s)",
+        (rooms,),
+    )
+    return {row[0]: RoomFacts(row[0], RoomId(row[1]), row[2], row[3], contents.get(row[0], {})) for row in cur}
+
+
+def _contents(cur: Cursor, room_nids: list[int], keys: Collection[StateKey]) -> dict[int, dict[StateKey, Json]]:
+    cur.execute(
+        "SELECT s.room_nid, k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+        " WHERE s.room_nid = ANY(%s) AND s.until IS NULL",
+        ([key[0] for key in keys], [key[1] for key in keys], room_nids),
+    )
+    rows = cur.fetchall()
+    events = find_events(cur, [nid for _, _, _, nid in rows])
+    found: dict[int, dict[StateKey, Json]] = {}
+    for room_nid, type_, state_key, nid in rows:
+        if nid in events:
+            found.setdefault(room_nid, {})[(type_, state_key)] = events[nid].event.content
+    return found
