@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
 from homeserver.app.rooms import Rooms, build_rooms
@@ -14,6 +15,7 @@ from homeserver.app.settings import user_settings
 from homeserver.app.sync import Syncing, build_sync, sync_apis
 from homeserver.app.upkeep import start_upkeep
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
+from homeserver.client_api.front_door import FrontDoorApi
 from homeserver.client_api.versions import VersionsApi, WellKnown
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -48,14 +50,15 @@ UNSTABLE_FEATURES = {
 class Server:
     """A server that is built. Its database is open; it listens from `start` to `stop`."""
 
-    def __init__(self, *, core: Core, router: Router, users: Users, rooms: Rooms, syncing: Syncing) -> None:
-        self.router = router
+    def __init__(self, *, core: Core, users: Users, rooms: Rooms, syncing: Syncing, apis: Sequence[object]) -> None:
         self.core = core
         self.first_user_token: str | None = None
         self.postgres: EmbeddedPostgres | None = None
         self.users = users
         self.rooms = rooms
         self._syncing = syncing
+        self._apis = apis
+        self.router = self._make_router(apis)
         self._listeners = Listeners(reactor=core.reactor)
 
     async def register_user(self, localpart: str, password: str, *, admin: bool) -> UserId:
@@ -70,8 +73,6 @@ class Server:
         self.first_user_token = await self.users.first_user.setup_token_if_empty()
         listeners = self.core.config.listeners
         for listener in listeners.open:
-            if not listener.serves - {"metrics"}:
-                continue
             proxies = 1 if listener.x_forwarded else 0
             opened = Listener(
                 port=listener.port or 0,
@@ -83,7 +84,21 @@ class Server:
                 proxies=proxies,
                 resources=tuple(sorted(listener.serves)),
             )
-            self._listeners.start(opened, HttpServer(router=self.router, reactor=self.core.reactor, proxies=proxies))
+            router = self._router_of(listener.serves)
+            self._listeners.start(opened, HttpServer(router=router, reactor=self.core.reactor, proxies=proxies))
+
+    def _router_of(self, names: frozenset[str]) -> Router:
+        """What a listener serves, by the names of its resources. Every one says whether the server is alive."""
+        if names >= {"client"} and "metrics" not in names:
+            return self.router
+        apis = self._apis if "client" in names else [HealthApi()]
+        return self._make_router([*apis, MetricsApi(metrics=self.core.metrics)] if "metrics" in names else apis)
+
+    def _make_router(self, apis: Sequence[object]) -> Router:
+        router = Router(authenticate=self.users.authenticator)
+        for api in apis:
+            router.add(api)
+        return router
 
     async def stop(self) -> None:
         """Answers what waits, ends background work, commits what was begun, closes the database."""
@@ -152,8 +167,7 @@ async def assemble(core: Core) -> Server:
     )
     encryption = build_encryption(core, rooms)
     syncing = build_sync(core, users, rooms, encryption, _no_bundles)
-    router = Router(authenticate=users.authenticator)
-    for api in (
+    apis = [
         VersionsApi(
             unstable_features=UNSTABLE_FEATURES,
             well_known=WellKnown(client=config.server.well_known_client(config.base_url)),
@@ -163,14 +177,15 @@ async def assemble(core: Core) -> Server:
             server_name=core.server_name,
             base_url=config.server.public_baseurl,
         ),
+        HealthApi(),
+        FrontDoorApi(web_client=config.server.web_client_location),
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
         *sync_apis(users, rooms, syncing),
-    ):
-        router.add(api)
+    ]
     await rooms.presence.load()
     start_upkeep(core, users)
-    return Server(core=core, router=router, users=users, rooms=rooms, syncing=syncing)
+    return Server(core=core, users=users, rooms=rooms, syncing=syncing, apis=apis)
 
 
 async def _nothing(user_id: UserId) -> None:
