@@ -10,6 +10,7 @@ from typing import Any
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
+from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
 from homeserver.app.sync import Syncing, build_sync, sync_apis
@@ -155,16 +156,15 @@ async def assemble(core: Core) -> Server:
     config = core.config
     rooms = build_rooms(core)
     settings = user_settings(config)
-    users = build_users(
-        core,
-        settings,
-        UserHooks(
-            registered=_nothing,
-            profile_changed=_nothing,
-            deactivated=_nothing,
-            push_rules_of=rooms.push_rules.client_form,
-        ),
+    # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
+    hooks = UserHooks(
+        profile_changed=lambda user_id: changes.user_rooms.update_profile(user_id),
+        deactivated=lambda user_id: changes.user_rooms.leave_all(user_id),
+        backups_deleted=lambda user_id: encryption.backups.delete_all(user_id),
+        push_rules_of=rooms.push_rules.client_form,
     )
+    users = build_users(core, settings, hooks)
+    changes = build_room_changes(core, rooms, users)
     encryption = build_encryption(core, rooms)
     syncing = build_sync(core, users, rooms, encryption, _no_bundles)
     apis = [
@@ -181,15 +181,12 @@ async def assemble(core: Core) -> Server:
         FrontDoorApi(web_client=config.server.web_client_location),
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
+        *room_change_apis(core, rooms, changes),
         *sync_apis(users, rooms, syncing),
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
     return Server(core=core, users=users, rooms=rooms, syncing=syncing, apis=apis)
-
-
-async def _nothing(user_id: UserId) -> None:
-    pass
 
 
 async def _no_bundles(user_id: UserId, events: Sequence[Any]) -> dict[int, Any]:

@@ -52,9 +52,9 @@ OnUser = Callable[[UserId], Awaitable[None]]
 class UserHooks:
     """What happens elsewhere when something happens to a user."""
 
-    registered: OnUser
     profile_changed: OnUser
     deactivated: OnUser
+    backups_deleted: OnUser
     push_rules_of: Callable[[UserId], Awaitable[dict[str, Any]]]
 
 
@@ -101,7 +101,6 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         accounts=accounts,
         passwords=passwords,
         usernames=usernames,
-        on_registered=[hooks.registered],
     )
     registration_tokens = RegistrationTokens(db=db, clock=clock)
     limits, rates = Limits(clock), core.config.ratelimits
@@ -149,7 +148,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
             tasks=core.tasks,
             accounts=accounts,
             devices=devices,
-            on_deactivated=[hooks.deactivated],
+            on_deactivated=[hooks.deactivated, hooks.backups_deleted],
         ),
         profiles=Profiles(
             db=db,

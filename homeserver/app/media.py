@@ -1,0 +1,114 @@
+"""Media, wired."""
+
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from homeserver.app.core import Core
+from homeserver.app.settings import Limits
+from homeserver.client_api.media import MediaApi, UploadApi
+from homeserver.client_api.media_legacy import LegacyMediaApi
+from homeserver.client_api.media_replies import MediaReplies
+from homeserver.services.media.files import Files, InThread
+from homeserver.services.media.moderation import MediaModeration
+from homeserver.services.media.repository import Announcer, Remote, Repository
+from homeserver.services.media.settings import MediaSettings, RetentionSettings, ThumbnailSettings, UploadQuota
+from homeserver.services.media.thumbnail_choice import Box
+from homeserver.services.media.thumbnails import Thumbnails
+from homeserver.services.media.upkeep import MediaUpkeep
+from homeserver.services.media.uploads import Uploads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ACCESS_EVERY_S = 60.0
+
+
+@frozen(kw_only=True)
+class Media:
+    files: Files
+    in_thread: InThread
+    repository: Repository
+    uploads: Uploads
+    thumbnails: Thumbnails
+    moderation: MediaModeration
+    upkeep: MediaUpkeep
+
+
+def build_media(core: Core, remote: Remote | None = None) -> Media:
+    """`remote` fetches media of other servers; without it there is none of theirs."""
+    database, clock, options = core.storage.database, core.clock, core.config.media
+    files, in_thread = Files(core.config.media_path), _in_thread(core)
+    announcer = Announcer(core.storage.committer)
+    settings = MediaSettings(
+        max_upload_bytes=options.max_upload_size,
+        quotas=tuple(UploadQuota(limit.time_period, limit.max_size) for limit in options.media_upload_limits),
+        max_announced=options.max_pending_media_uploads,
+        announced_for_ms=options.unused_expiration_time,
+        authenticated=options.enable_authenticated_media,
+        blocked_servers=frozenset(options.prevent_media_downloads_from),
+    )
+    thumbnails = ThumbnailSettings(
+        sizes=tuple(Box(size.width, size.height, size.method) for size in options.thumbnail_sizes),
+        dynamic=options.dynamic_thumbnails,
+        max_image_pixels=options.max_image_pixels,
+    )
+    moderation = MediaModeration(database=database, clock=clock, files=files, in_thread=in_thread, announcer=announcer)
+    media = Media(
+        files=files,
+        in_thread=in_thread,
+        repository=Repository(database=database, clock=clock, is_local=core.is_local, settings=settings, remote=remote),
+        uploads=Uploads(
+            database=database,
+            clock=clock,
+            files=files,
+            in_thread=in_thread,
+            announcer=announcer,
+            settings=settings,
+            server_name=core.server_name,
+        ),
+        thumbnails=Thumbnails(database=database, clock=clock, files=files, in_thread=in_thread, settings=thumbnails),
+        moderation=moderation,
+        upkeep=MediaUpkeep(
+            database=database,
+            clock=clock,
+            files=files,
+            in_thread=in_thread,
+            moderation=moderation,
+            server_name=core.server_name,
+            settings=RetentionSettings(
+                local_ms=options.media_retention.local_media_lifetime,
+                remote_ms=options.media_retention.remote_media_lifetime,
+            ),
+        ),
+    )
+    core.storage.read_by(media.repository.read_stream)
+    core.tasks.repeat("media.accesses", ACCESS_EVERY_S, media.repository.write_accesses)
+    return media
+
+
+def media_apis(core: Core, media: Media) -> Sequence[object]:
+    if not core.config.media.enable_media_repo:
+        return []
+    replies = MediaReplies(files=media.files, in_thread=media.in_thread)
+    repository, thumbnails = media.repository, media.thumbnails
+    return [
+        UploadApi(uploads=media.uploads, create_limit=Limits(core.clock).make(core.config.ratelimits.rc_media_create)),
+        MediaApi(
+            repository=repository,
+            thumbnails=thumbnails,
+            replies=replies,
+            max_upload_bytes=core.config.media.max_upload_size,
+        ),
+        LegacyMediaApi(repository=repository, thumbnails=thumbnails, replies=replies),
+    ]
+
+
+def _in_thread(core: Core) -> InThread:
+    def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":
+        return deferToThreadPool(core.reactor, core.reactor.getThreadPool(), function, *args, **kwargs)
+
+    return in_thread

@@ -1,0 +1,144 @@
+"""What changes rooms, wired: making them, joining and leaving, sending, names and the directory."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from homeserver.app.core import Core
+from homeserver.app.rooms import Rooms
+from homeserver.app.settings import Limits
+from homeserver.app.users import Users
+from homeserver.client_api.aliases import AliasesApi
+from homeserver.client_api.create_room import CreateRoomApi
+from homeserver.client_api.directory import DirectoryApi
+from homeserver.client_api.membership import MembershipApi
+from homeserver.client_api.send import SendApi
+from homeserver.client_api.state import StateApi
+from homeserver.services.rooms.aliases import Aliases, AliasRules
+from homeserver.services.rooms.allowance import Allowance, RoomLimits
+from homeserver.services.rooms.canonical_alias import CanonicalAlias
+from homeserver.services.rooms.content_checks import ContentChecks
+from homeserver.services.rooms.creation import Creation, CreationRules, Invitations
+from homeserver.services.rooms.directory import Directory, DirectoryRules
+from homeserver.services.rooms.guests import Guests
+from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.member_content import MemberContents
+from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.public_rooms import PublicRooms
+from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.room_state import RoomState
+from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.user_rooms import UserRooms
+
+
+@frozen(kw_only=True)
+class RoomChanges:
+    aliases: Aliases
+    allowance: Allowance
+    creation: Creation
+    directory: Directory
+    membership: Membership
+    public_rooms: PublicRooms
+    room_state: RoomState
+    sending: Sending
+    user_rooms: UserRooms
+
+
+def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
+    storage, config = core.storage, core.config.rooms
+    database, committer, events = storage.database, storage.committer, storage.events
+    heads, members, intake = rooms.heads, rooms.members, rooms.intake
+    aliases = Aliases(
+        database=database,
+        committer=committer,
+        heads=heads,
+        members=members,
+        server_name=core.server_name,
+        rules=AliasRules(may_make=config.may_make_alias, members_only=config.require_membership_for_aliases),
+    )
+    directory = Directory(
+        database=database,
+        committer=committer,
+        heads=heads,
+        aliases=aliases,
+        rules=DirectoryRules(may_publish=config.may_publish, is_enabled=config.enable_room_list_search),
+    )
+    allowance = Allowance(limits=_limits(core), check_not_suspended=users.accounts.check_not_suspended)
+    contents = MemberContents(profiles_of=users.profiles.of_local_users)
+    permission = InvitePermission(database=database, admins_only=config.block_non_admin_invites)
+    membership = Membership(
+        intake=intake,
+        heads=heads,
+        allowance=allowance,
+        contents=contents,
+        invite_permission=permission,
+        restricted_joins=RestrictedJoins(heads=heads, members=members, is_local=core.is_local),
+        is_local=core.is_local,
+    )
+    return RoomChanges(
+        aliases=aliases,
+        allowance=allowance,
+        creation=Creation(
+            intake=intake,
+            allowance=allowance,
+            aliases=aliases,
+            directory=directory,
+            invitations=Invitations(permission=permission, contents=contents, is_local=core.is_local),
+            rules=CreationRules(
+                encrypted=config.encryption_enabled_by_default_for_room_type,
+                power_levels=config.default_power_level_content_override,
+            ),
+        ),
+        directory=directory,
+        membership=membership,
+        public_rooms=PublicRooms(database=database, is_enabled=config.enable_room_list_search),
+        room_state=RoomState(heads=heads, members=members, events=events, database=database, clock=core.clock),
+        sending=Sending(
+            intake=intake,
+            heads=heads,
+            allowance=allowance,
+            checks=ContentChecks(
+                heads=heads, events=events, database=database, aliases=aliases, server_name=core.server_name
+            ),
+            membership=membership,
+            guests=Guests(heads=heads, membership=membership, database=database, tasks=core.tasks),
+        ),
+        user_rooms=UserRooms(
+            heads=heads, members=members, membership=membership, committer=committer, tasks=core.tasks
+        ),
+    )
+
+
+def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges) -> Sequence[object]:
+    canonical = CanonicalAlias(intake=rooms.intake, heads=rooms.heads)
+    return [
+        AliasesApi(aliases=changes.aliases, canonical=canonical, room_state=changes.room_state),
+        CreateRoomApi(
+            creation=changes.creation,
+            server_name=core.server_name,
+            default_version=core.config.server.default_room_version,
+        ),
+        DirectoryApi(
+            directory=changes.directory,
+            public_rooms=changes.public_rooms,
+            server_name=core.server_name,
+            open_to_all=core.config.rooms.allow_public_rooms_without_auth,
+        ),
+        MembershipApi(membership=changes.membership, user_rooms=changes.user_rooms, aliases=changes.aliases),
+        SendApi(sending=changes.sending),
+        StateApi(sending=changes.sending, room_state=changes.room_state),
+    ]
+
+
+def _limits(core: Core) -> RoomLimits:
+    make, rates = Limits(core.clock).make, core.config.ratelimits
+    return RoomLimits(
+        messages=make(rates.rc_message),
+        admin_redactions=None if rates.rc_admin_redaction is None else make(rates.rc_admin_redaction),
+        creations=make(rates.rc_room_creation),
+        joins=make(rates.rc_joins.local),
+        joins_per_room=make(rates.rc_joins_per_room),
+        invites_per_room=make(rates.rc_invites.per_room),
+        invites_per_user=make(rates.rc_invites.per_user),
+        invites_per_issuer=make(rates.rc_invites.per_issuer),
+    )

@@ -1,0 +1,103 @@
+"""Joining, inviting, leaving, kicking, banning, knocking, forgetting.
+
+Source: client-server API, "Room membership".
+"""
+
+from homeserver.services.rooms.aliases import Aliases
+from homeserver.services.rooms.member_content import with_reason
+from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.user_rooms import UserRooms
+from homeserver.web.call import Call
+from homeserver.web.params import Fields
+from homeserver.web.replies import Answer
+from homeserver.web.router import Access, client, route
+from matrix.errors import BadRequest, Forbidden
+from matrix.ids import RoomId, UserId
+
+_INVITE_3PID = ("medium", "address", "id_server")
+
+
+class MembershipApi:
+    """`server_name` and `via` are for rooms that we are not in."""
+
+    def __init__(self, *, membership: Membership, user_rooms: UserRooms, aliases: Aliases) -> None:
+        self._membership = membership
+        self._user_rooms = user_rooms
+        self._aliases = aliases
+
+    @route("POST", *client("/join/{room_id_or_alias}"), access=Access.GUEST)
+    async def join_by_name(self, call: Call, room_id_or_alias: str) -> Answer:
+        return await self._join(call, await self._aliases.room_of(room_id_or_alias))
+
+    @route("PUT", *client("/join/{room_id_or_alias}/{transaction_id}"), access=Access.GUEST)
+    async def put_join_by_name(self, call: Call, room_id_or_alias: str, transaction_id: str) -> Answer:
+        return await self._join(call, await self._aliases.room_of(room_id_or_alias))
+
+    @route("POST", *client("/rooms/{room_id}/join"), access=Access.GUEST)
+    async def join_room(self, call: Call, room_id: RoomId) -> Answer:
+        return await self._join(call, room_id)
+
+    @route("POST", *client("/knock/{room_id_or_alias}", unstable="xyz.amorgan.knock"))
+    async def knock(self, call: Call, room_id_or_alias: str) -> Answer:
+        reason = _reason(call.json(empty_ok=True))
+        room_id = await self._aliases.room_of(room_id_or_alias)
+        await self._membership.knock(call.user, room_id, reason)
+        return {"room_id": room_id}
+
+    @route("POST", *client("/rooms/{room_id}/invite"))
+    async def invite(self, call: Call, room_id: RoomId) -> Answer:
+        body = call.json()
+        if any(name in body for name in _INVITE_3PID):
+            raise Forbidden("This server does not invite by third-party identifiers", "M_THREEPID_DENIED")
+        target = body.parsed("user_id", UserId)
+        await self._membership.invite(call.user, room_id, target, added=with_reason(_reason(body)))
+        return {}
+
+    @route("POST", *client("/rooms/{room_id}/leave"), access=Access.GUEST)
+    async def leave(self, call: Call, room_id: RoomId) -> Answer:
+        await self._membership.leave(call.user, room_id, reason=_reason(call.json(empty_ok=True)))
+        return {}
+
+    @route("POST", *client("/rooms/{room_id}/kick"))
+    async def kick(self, call: Call, room_id: RoomId) -> Answer:
+        body = call.json()
+        await self._membership.kick(call.user, room_id, body.parsed("user_id", UserId), _reason(body))
+        return {}
+
+    @route("POST", *client("/rooms/{room_id}/ban"))
+    async def ban(self, call: Call, room_id: RoomId) -> Answer:
+        body = call.json()
+        await self._membership.ban(call.user, room_id, body.parsed("user_id", UserId), _reason(body))
+        return {}
+
+    @route("POST", *client("/rooms/{room_id}/unban"))
+    async def unban(self, call: Call, room_id: RoomId) -> Answer:
+        body = call.json()
+        await self._membership.unban(call.user, room_id, body.parsed("user_id", UserId), _reason(body))
+        return {}
+
+    @route("POST", *client("/rooms/{room_id}/forget"), access=Access.GUEST)
+    async def forget(self, call: Call, room_id: RoomId) -> Answer:
+        await self._user_rooms.forget(call.user.user_id, room_id)
+        return {}
+
+    @route("GET", *client("/joined_rooms"), access=Access.GUEST)
+    async def joined_rooms(self, call: Call) -> Answer:
+        return {"joined_rooms": await self._user_rooms.joined(call.user.user_id)}
+
+    async def _join(self, call: Call, room_id: RoomId) -> Answer:
+        """What else a client puts into the body stands in the event, as with Synapse."""
+        body = call.json(empty_ok=True)
+        if body.optional_object("third_party_signed") is not None:
+            raise Forbidden("The room has no such third-party invite")
+        _reason(body)
+        added = {key: value for key, value in body.raw.items() if key != "third_party_signed"}
+        await self._membership.join(call.user, room_id, added=added)
+        return {"room_id": room_id}
+
+
+def _reason(body: Fields) -> str | None:
+    reason = body.raw.get("reason")
+    if reason is not None and not isinstance(reason, str):
+        raise BadRequest("reason must be a string")
+    return reason
