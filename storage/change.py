@@ -11,6 +11,7 @@ queries; the committer runs each once for all rows that have gathered for it:
     await commit(change)
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     PROFILE = "profile"  # user_id
     PUSH_RULES = "push_rules"  # user_id
     ROOM = "room"  # room_nid: something of a room beside its events (forgotten, published, purged)
+    GONE = "gone"  # nothing: what had this position was deleted before this process read it
     CACHE = "cache"  # what no client hears, only the caches of other processes (a session ended, a user deactivated)
 
 
@@ -75,8 +77,15 @@ class Insert:
     update: tuple[str, ...] = ()
     sql: str = field(init=False)
     key_indexes: tuple[int, ...] | None = field(init=False)
+    one_by_one: bool = field(init=False, default=False)
+    writes: frozenset[str] = field(init=False)
+
+    @property
+    def touches(self) -> frozenset[str]:
+        return self.writes
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "writes", frozenset((self.table,)))
         names, types = list(self.columns), list(self.columns.values())
         sql = f"INSERT INTO {self.table} ({', '.join(names)}) SELECT {_elements(names, types)}"
         sql += f" FROM unnest({_arrays(types)}) AS v ({', '.join(names)})"
@@ -98,30 +107,55 @@ class Delete:
     key: Mapping[str, str]
     sql: str = field(init=False)
     key_indexes: None = field(init=False, default=None)
+    one_by_one: bool = field(init=False, default=False)
+    writes: frozenset[str] = field(init=False)
 
     @property
     def columns(self) -> Mapping[str, str]:
         return self.key
 
+    @property
+    def touches(self) -> frozenset[str]:
+        return self.writes
+
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "writes", frozenset((self.table,)))
         names, types = list(self.key), list(self.key.values())
         same = " AND ".join(f"t.{name} = v.{name}" for name in names)
         sql = f"DELETE FROM {self.table} t USING unnest({_arrays(types)}) AS v ({', '.join(names)}) WHERE {same}"
         object.__setattr__(self, "sql", sql)
 
 
+_WRITES = re.compile(r"\b(?:INTO|UPDATE|DELETE FROM)\s+(?!SET\b)(\w+)")
+_TOUCHES = re.compile(r"\b(?:INTO|UPDATE|FROM|JOIN|USING)\s+(?!SET\b)(\w+)")
+
+
 @frozen(eq=False)
 class Custom:
-    """Any statement over rows named `v`: `{v}` in the text stands for `unnest(...) AS v (columns)`."""
+    """Any statement over rows named `v`: `{v}` in the text stands for `unnest(...) AS v (columns)`.
+
+    An UPDATE that meets two rows for one row of its table takes either of them. So it is run for one row at a time,
+    unless `key_indexes` says which columns are the key (of rows with one key the last is taken), or `one_by_one=False`
+    says that it does not matter. The tables that it writes and reads are read off its text.
+    """
 
     columns: Mapping[str, str]
     text: str
     key_indexes: tuple[int, ...] | None = None
+    one_by_one: bool = field()
     sql: str = field(init=False)
+    writes: frozenset[str] = field(init=False)
+    touches: frozenset[str] = field(init=False)
+
+    @one_by_one.default
+    def _is_plain_update(self) -> bool:
+        return self.text.startswith("UPDATE") and self.key_indexes is None
 
     def __attrs_post_init__(self) -> None:
         rows = f"unnest({_arrays(list(self.columns.values()))}) AS v ({', '.join(self.columns)})"
         object.__setattr__(self, "sql", self.text.replace("{v}", rows))
+        object.__setattr__(self, "writes", frozenset(_WRITES.findall(self.text)))
+        object.__setattr__(self, "touches", frozenset(_TOUCHES.findall(self.text)))
 
 
 Statement = Insert | Delete | Custom
@@ -153,10 +187,14 @@ class HeadMoved(Exception):
 
 @define(eq=False)
 class RoomHead:
-    """What a change to a room was decided on: a position, or a change of this process that is not committed yet."""
+    """What a change to a room was decided on: a position, or a change of this process that is not committed yet.
+
+    `extremities`: the numbers of those that the room has after the change.
+    """
 
     room_nid: int
     after: "int | Change"
+    extremities: Sequence[int] | None = None
 
 
 Then = Callable[[Cursor], Any]
@@ -181,9 +219,9 @@ class Change:
         self.rows.append((statement, row))
         return self
 
-    def on_head(self, room_nid: int, after: "int | Change") -> Self:
+    def on_head(self, room_nid: int, after: "int | Change", extremities: Sequence[int] | None = None) -> Self:
         """Refuse the change (HeadMoved) unless this is still the room's head. The last event entry is the new one."""
-        self.heads.append(RoomHead(room_nid, after))
+        self.heads.append(RoomHead(room_nid, after, extremities))
         return self
 
     def run(self, function: Then) -> Self:
@@ -194,9 +232,14 @@ class Change:
         self.then = function
         return self
 
+    def last_in(self, room_nid: int) -> Entry | None:
+        """The entry of its last event in the room."""
+        for entry in reversed(self.entries):
+            if entry.kind is Kind.EVENT and entry.room_nid == room_nid:
+                return entry
+        return None
+
     def position_in(self, room_nid: int) -> int:
-        """The position of its last event in the room; once committed."""
-        return max(
-            (entry.position for entry in self.entries if entry.kind is Kind.EVENT and entry.room_nid == room_nid),
-            default=0,
-        )
+        """The position of its last event in the room, once committed; 0 if it has none."""
+        entry = self.last_in(room_nid)
+        return 0 if entry is None else entry.position

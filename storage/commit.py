@@ -6,17 +6,21 @@ Theory of operation. One thread, one connection. It takes all changes that have 
    positions is the order of commits and a reader who has seen position n will never find a later commit below n;
 2. compares the heads of the rooms concerned with those that the changes were decided on, and refuses what came late;
 3. gives positions to the entries of the others, one after another, without gaps;
-4. runs each statement once, for all rows of all changes;
-5. moves the head and commits; a NOTIFY within the transaction tells other processes.
+4. runs each statement once, for all rows of all changes (see grouping.py);
+5. moves the heads and commits; a NOTIFY within the transaction tells other processes.
 
 That is two round trips, however many changes there are. While one batch waits for the disk, the next one gathers.
 When a statement fails, everything is rolled back and each change is tried alone: the faulty one fails, no other does.
-When the connection is lost in the middle of the commit, PostgreSQL is asked what became of that transaction.
+
+When the connection is lost nobody says whether the commit came through. So each transaction writes its number into
+this process's row of `committers`; with the lock of `stream_head` in hand nothing of ours is under way any more, and
+the row says what the last commit was. (pg_xact_status would not do: a PostgreSQL that was killed may give the id of a
+lost transaction to another one.)
 """
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
@@ -27,8 +31,9 @@ from psycopg2.extensions import cursor as Cursor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from storage.change import NEVER, AlreadyThere, At, Change, Entry, HeadMoved, Insert, Kind, Row, Statement
-from storage.database import DatabaseDown, reconnect
+from storage.change import NEVER, AlreadyThere, Change, Entry, HeadMoved, Insert, Kind, RoomHead, Row, int_array
+from storage.database import ATTEMPTS, RACES, DatabaseDown, is_lost, reconnect
+from storage.grouping import grouped
 
 # Beyond this a batch gains no speed, and whoever comes first waits for the rest.
 MAX_BATCH = 200
@@ -39,8 +44,21 @@ _ADD_ENTRY = Insert(
 )
 _TAKE_HEAD = (
     "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
-    " SELECT s.position, pg_current_xact_id()::text, r.room_nid, r.head"
-    " FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s)"
+    " SELECT s.position, r.room_nid, r.head FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s)"
+)
+_MOVE_STREAM = f"UPDATE stream_head SET position = %s; SELECT pg_notify('{CHANNEL}', %s)"
+_SET_NUMBER = (
+    "INSERT INTO committers (instance, number) VALUES (%s, %s)"
+    " ON CONFLICT (instance) DO UPDATE SET number = excluded.number, at = now()"
+)
+_MOVE_HEADS = (
+    "UPDATE rooms r SET head = v.head, extremities = coalesce(v.extremities::bigint[], r.extremities)"
+    " FROM unnest(%s::int[], %s::bigint[], %s::text[]) AS v (room_nid, head, extremities)"
+    " WHERE r.room_nid = v.room_nid"
+)
+_LAST_COMMIT = (
+    "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
+    " SELECT coalesce((SELECT number FROM committers WHERE instance = %s), 0)"
 )
 
 Published = Callable[[list[Entry]], None]
@@ -87,6 +105,9 @@ class Committer:
         self._entry_body = entry_body
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
+        self._number = 0  # of our last transaction, committed or not
+        self._stopped = False  # from here on nothing more is taken
+        self._ended = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
 
@@ -95,6 +116,7 @@ class Committer:
 
     def stop(self) -> None:
         """Commits what was handed over, then stops. Blocks for that long."""
+        self._stopped = True
         self._queue.put(None)
         self._thread.join(10)
         self._stopping.set()
@@ -105,32 +127,39 @@ class Committer:
         Raises: HeadMoved, AlreadyThere, psycopg2.Error, for the fault of this change alone.
         """
         waiting = _Waiting(change)
-        self._queue.put(waiting)
+        if self._stopped:
+            waiting.deferred.errback(CommitterStopped())
+        else:
+            self._queue.put(waiting)
         return waiting.deferred
 
     # The rest runs on the committer's thread.
 
     def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            try:
-                while len(batch) < MAX_BATCH:
-                    following = self._queue.get_nowait()
-                    if following is None:
-                        self._queue.put(None)
-                        break
-                    batch.append(following)
-            except queue.Empty:
-                pass
-            self._commit(batch)
+        while not self._ended:
+            self._commit(self._next_batch())
         if self._connection is not None:
             self._connection.close()
 
+    def _next_batch(self) -> list[_Waiting]:
+        """All that has gathered; waits for the first. Nothing follows the None that `stop` puts in."""
+        batch: list[_Waiting] = []
+        following = self._queue.get()
+        while following is not None:
+            batch.append(following)
+            if len(batch) == MAX_BATCH or self._queue.empty():
+                return batch
+            following = self._queue.get_nowait()
+        self._ended = True
+        return batch
+
     def _commit(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
         try:
             outcome = self._transaction(batch)
         except BaseException as error:  # noqa: BLE001  the callers must hear of it, whatever it is
-            self._connection_lost_or_rolled_back()
+            self._roll_back()
             if len(batch) > 1 and not isinstance(error, DatabaseDown):
                 for waiting in batch:
                     self._commit([waiting])
@@ -148,53 +177,71 @@ class Committer:
         for waiting, error in outcome.refused:
             waiting.deferred.errback(error)
 
-    def _connection_lost_or_rolled_back(self) -> None:
+    def _roll_back(self) -> None:
         if self._connection is None or self._connection.closed:
-            self._connection = None
             return
-        with self._connection.cursor() as cur:
-            cur.execute("ROLLBACK")
+        try:
+            with self._connection.cursor() as cur:
+                cur.execute("ROLLBACK")
+        except psycopg2.Error:
+            self._connection.close()
 
     def _transaction(self, batch: list[_Waiting]) -> _Outcome:
+        """Tried again after a lost connection or a lost race with another transaction; all else is the batch's fault."""
+        races = 0
         while True:
             if self._connection is None or self._connection.closed:
                 self._connection = reconnect(self._dsn, self._stopping)
-            xid = ""
+            outcome: _Outcome | None = None
+            self._number += 1
             try:
                 with self._connection.cursor() as cur:
-                    position, xid, heads = _take_head(cur, batch)
+                    position, heads = _take_head(cur, batch)
                     outcome = _judge(batch, heads)
                     last = _give_positions(outcome.done, position)
                     self._write(cur, outcome.done, last)
-                return outcome
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                if not self._connection.closed:
+            except RACES:
+                races += 1
+                if races == ATTEMPTS:
                     raise
-                if xid and self._was_committed(xid):
+                self._roll_back()
+            except psycopg2.Error as error:
+                if not is_lost(error, self._connection):
+                    raise
+                if outcome is not None and self._last_commit() == self._number:
                     return outcome
+            else:
+                return outcome
 
-    def _was_committed(self, xid: str) -> bool:
-        """What PostgreSQL knows of a transaction whose commit we did not hear of."""
-        self._connection = reconnect(self._dsn, self._stopping)
-        with self._connection.cursor() as cur:
-            while True:
-                cur.execute("SELECT pg_xact_status(%s::xid8)", (xid,))
-                (status,) = cur.fetchone() or (None,)
-                if status != "in progress":
-                    return bool(status == "committed")
-                self._stopping.wait(0.05)
+    def _last_commit(self) -> int:
+        """The number of our last transaction that was committed. Raises: DatabaseDown."""
+        while True:
+            self._connection = reconnect(self._dsn, self._stopping)
+            try:
+                with self._connection.cursor() as cur:
+                    cur.execute(_LAST_COMMIT, (self._instance,))
+                    row = cur.fetchone()
+                    cur.execute("COMMIT")
+                    assert row is not None
+                    return int(row[0])
+            except psycopg2.Error as error:
+                if not is_lost(error, self._connection):
+                    raise
 
     def _write(self, cur: Cursor, done: list[_Waiting], last: int) -> None:
         changes = [waiting.change for waiting in done]
         parts = [part for change in changes for part in change.rows]
         entries = [entry for change in changes for entry in change.entries]
         parts += [(_ADD_ENTRY, self._entry_row(entry)) for entry in entries if entry.kind is not Kind.EVENT]
-        sql = list(_statements(cur, parts))
+        sql = [
+            cur.mogrify(statement.sql, [list(column) for column in zip(*rows, strict=True)])
+            for statement, rows in grouped(parts)
+        ]
         if moved := _moved_heads(changes):
             sql.append(_move_heads(cur, moved))
         if entries:
-            sql.append(cur.mogrify("UPDATE stream_head SET position = %s", (last,)))
-            sql.append(cur.mogrify(f"SELECT pg_notify('{CHANNEL}', %s)", (f"{last} {self._instance}",)))
+            sql.append(cur.mogrify(_MOVE_STREAM, (last, f"{last} {self._instance}")))
+        sql.append(cur.mogrify(_SET_NUMBER, (self._instance, self._number)))
         functions = [change for change in changes if change.then is not None]
         if functions:
             if sql:
@@ -217,12 +264,12 @@ def _translated(error: BaseException) -> BaseException:
     return error
 
 
-def _take_head(cur: Cursor, batch: list[_Waiting]) -> tuple[int, str, dict[int, int]]:
-    """The last position given out (locked from here on), the id of the transaction, and the rooms' heads."""
+def _take_head(cur: Cursor, batch: list[_Waiting]) -> tuple[int, dict[int, int]]:
+    """The last position given out (locked from here on), and the rooms' heads."""
     rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
     cur.execute(_TAKE_HEAD, (rooms,))
     rows = cur.fetchall()
-    return rows[0][0], rows[0][1], {room_nid: head for _, _, room_nid, head in rows if room_nid is not None}
+    return rows[0][0], {room_nid: head for _, room_nid, head in rows if room_nid is not None}
 
 
 def _judge(batch: list[_Waiting], heads: dict[int, int]) -> _Outcome:
@@ -261,33 +308,25 @@ def _forget_positions(outcome: _Outcome) -> None:
             entry.position = NEVER
 
 
-def _statements(cur: Cursor, parts: Iterable[tuple[Statement, Row]]) -> Iterable[bytes]:
-    """One statement for all rows that have gathered for it, in the order in which statements first came."""
-    gathered: dict[Statement, list[Row]] = {}
-    for statement, row in parts:
-        gathered.setdefault(statement, []).append([_resolved(value) for value in row])
-    for statement, rows in gathered.items():
-        if (key := statement.key_indexes) is not None:
-            rows = list({tuple(row[index] for index in key): row for row in rows}.values())
-        yield cur.mogrify(statement.sql, [list(column) for column in zip(*rows, strict=True)])
-
-
-def _resolved(value: Any) -> Any:
-    return value.entry.position if isinstance(value, At) else value
-
-
-def _moved_heads(changes: Sequence[Change]) -> dict[int, int]:
+def _moved_heads(changes: Sequence[Change]) -> dict[int, tuple[int, RoomHead]]:
+    """The new position and extremities of each room that has events in the changes."""
     moved = {}
     for change in changes:
         for head in change.heads:
             if position := change.position_in(head.room_nid):
-                moved[head.room_nid] = position
+                moved[head.room_nid] = (position, head)
     return moved
 
 
-def _move_heads(cur: Cursor, moved: dict[int, int]) -> bytes:
-    return cur.mogrify(
-        "UPDATE rooms SET head = v.head FROM unnest(%s::int[], %s::bigint[]) AS v (room_nid, head)"
-        " WHERE rooms.room_nid = v.room_nid",
-        (list(moved), list(moved.values())),
-    )
+def _move_heads(cur: Cursor, moved: dict[int, tuple[int, RoomHead]]) -> bytes:
+    rows = [
+        (nid, position, None if head.extremities is None else int_array(head.extremities))
+        for nid, (position, head) in moved.items()
+    ]
+    return cur.mogrify(_MOVE_HEADS, [list(column) for column in zip(*rows, strict=True)])
+
+
+def trim_committers(cur: Cursor) -> int:
+    """Deletes the rows of processes that are gone: those that have not written for a day."""
+    cur.execute("DELETE FROM committers WHERE at < now() - interval '1 day'")
+    return cur.rowcount

@@ -26,7 +26,7 @@ ATTEMPTS = 5
 # While PostgreSQL restarts, statements wait for it this long.
 RECONNECT_S = 30.0
 
-_RACES = (errors.SerializationFailure, errors.DeadlockDetected)
+RACES = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
 class DatabaseDown(Exception):
@@ -125,10 +125,13 @@ class CommitUnknown(Exception):
 
 
 def _may_run_again(error: BaseException, connection: Connection | None) -> bool:
-    if isinstance(error, _RACES):
-        return True
-    lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    return lost and connection is not None and bool(connection.closed)
+    return isinstance(error, RACES) or (connection is not None and is_lost(error, connection))
+
+
+def is_lost(error: BaseException, connection: Connection) -> bool:
+    """Did the statement fail because there is no connection any more?"""
+    # The class of the error does not say: libpq has more than one way of noticing.
+    return isinstance(error, psycopg2.Error) and bool(connection.closed)
 
 
 def _run(connection: Connection, job: _Job) -> Any:
@@ -149,7 +152,7 @@ def _run(connection: Connection, job: _Job) -> Any:
 def _commit(connection: Connection, cur: Cursor) -> None:
     try:
         cur.execute("COMMIT")
-    except psycopg2.OperationalError as error:
-        if connection.closed:
+    except psycopg2.Error as error:
+        if is_lost(error, connection):
             raise CommitUnknown(str(error).strip()) from error
         raise

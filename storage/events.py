@@ -20,6 +20,8 @@ from storage.database import Database
 from storage.event_transactions import TransactionKey
 from storage.loader import Loader
 
+MAX_REDACTIONS = 1_000
+
 
 class Flags(IntFlag):
     REJECTED = 1
@@ -89,15 +91,13 @@ ADD = Insert(
         "json": "text",
     },
 )
+# The first redaction counts, also of two in one batch: a process numbers a room's events in their order.
 SET_REDACTED = Custom(
     {"event_nid": "bigint", "redacted_by": "bigint"},
-    "UPDATE events SET redacted_by = v.redacted_by FROM {v}"
+    "UPDATE events SET redacted_by = v.redacted_by"
+    " FROM (SELECT event_nid, min(redacted_by) AS redacted_by FROM {v} GROUP BY 1) v"
     " WHERE events.event_nid = v.event_nid AND events.redacted_by IS NULL",
-)
-SET_EXTREMITIES = Custom(
-    {"room_nid": "int", "extremities": "text"},
-    "UPDATE rooms SET extremities = v.extremities::bigint[] FROM {v} WHERE rooms.room_nid = v.room_nid",
-    key_indexes=(0,),
+    one_by_one=False,
 )
 
 
@@ -156,7 +156,8 @@ def find_events(cur: Cursor, nids: list[int]) -> dict[int, StoredEvent]:
 
 
 def find_events_by_id(cur: Cursor, event_ids: list[EventId]) -> dict[EventId, StoredEvent]:
-    cur.execute(f"{_SELECT} WHERE e.event_id = ANY(%s)", (event_ids,))
+    # PostgreSQL's text has no NUL; one such id, of a remote event's `redacts` say, must not fail the others.
+    cur.execute(f"{_SELECT} WHERE e.event_id = ANY(%s)", ([one for one in event_ids if "\x00" not in one],))
     return {EventId(row[3]): _stored(row) for row in cur}
 
 
@@ -200,6 +201,8 @@ class Events:
     def __init__(self, *, database: Database, reactor: IReactorTime, max_events: int = 20_000) -> None:
         self._by_nid: OrderedDict[int, StoredEvent] = OrderedDict()
         self._nid_by_id: dict[EventId, int] = {}
+        # What was redacted lately: the event may have been read before, and arrive after.
+        self._redactions: OrderedDict[int, int] = OrderedDict()
         self._max = max_events
         self._nids = Loader(find_events, database=database, reactor=reactor)
         self._ids = Loader(find_events_by_id, database=database, reactor=reactor)
@@ -209,6 +212,8 @@ class Events:
         known = self._by_nid.get(stored.nid)
         if known is not None:
             return known
+        if (redaction_nid := self._redactions.get(stored.nid)) is not None:
+            stored.redact(redaction_nid)
         self._by_nid[stored.nid] = stored
         self._nid_by_id[stored.event_id] = stored.nid
         if len(self._by_nid) > self._max:
@@ -264,13 +269,20 @@ class Events:
             if entry.kind is not Kind.EVENT:
                 continue
             stored: StoredEvent = entry.body
-            if stored.redacted is not None and (target := self._by_nid.get(stored.redacted)) is not None:
-                target.redact(stored.nid)
+            if stored.redacted is not None:
+                self._redact(stored.redacted, stored.nid)
             to = relation(stored.event.content) if "m.relates_to" in stored.event.content else None
             if to is not None and to.event_id is not None:
                 parent = self._by_nid.get(self._nid_by_id.get(to.event_id, 0))
                 if parent is not None:
                     parent.has_children = True
+
+    def _redact(self, nid: int, redaction_nid: int) -> None:
+        self._redactions[nid] = redaction_nid
+        if len(self._redactions) > MAX_REDACTIONS:
+            self._redactions.popitem(last=False)
+        if (target := self._by_nid.get(nid)) is not None:
+            target.redact(redaction_nid)
 
     async def find(self, event_id: EventId) -> StoredEvent | None:
         return (await self.by_id([event_id])).get(event_id)

@@ -1,6 +1,8 @@
 """Small numbers for strings that stand everywhere: (type, state_key) pairs; and numbers taken in blocks ahead."""
 
+from collections import deque
 from collections.abc import Iterable
+from typing import cast
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -36,23 +38,27 @@ def find_state_keys(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
 class StateKeys:
     """(type, state_key) -> number. A pair is given a number before the change that uses it, and keeps it."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, max_keys: int = MAX_STATE_KEYS) -> None:
         self._database = database
+        self._max = max_keys
         self._nids: dict[StateKey, int] = {}
 
     async def nids(self, keys: Iterable[StateKey]) -> dict[StateKey, int]:
-        wanted = set(keys)
-        missing = [key for key in wanted if key not in self._nids]
-        if missing:
-            found = await self._database.read(find_state_keys, missing)
-            if absent := [key for key in missing if key not in found]:
-                found |= await self._database.run(_intern, absent)
-            if len(self._nids) + len(found) > MAX_STATE_KEYS:
-                for key in list(self._nids)[: MAX_STATE_KEYS // 2]:
-                    del self._nids[key]
-            self._nids.update(found)
-            return {key: found.get(key) or self._nids[key] for key in wanted}
-        return {key: self._nids[key] for key in wanted}
+        known = {key: self._nids.get(key) for key in keys}
+        missing = [key for key, nid in known.items() if nid is None]
+        if not missing:
+            return cast(dict[StateKey, int], known)
+        found = await self._database.read(find_state_keys, missing)
+        if absent := [key for key in missing if key not in found]:
+            found |= await self._database.run(_intern, absent)
+        self._remember(found)
+        return cast(dict[StateKey, int], known | found)
+
+    def _remember(self, found: dict[StateKey, int]) -> None:
+        if len(self._nids) + len(found) > self._max:
+            for key in list(self._nids)[: self._max // 2]:
+                del self._nids[key]
+        self._nids.update(found)
 
 
 def _next_block(cur: Cursor, sequence: str) -> int:
@@ -69,11 +75,10 @@ class Nids:
         self._sequence = sequence
         self._block = block
         self._database = database
-        self._free: list[int] = []
+        self._free: deque[int] = deque()
 
     async def take(self, count: int) -> list[int]:
         while len(self._free) < count:
             first = await self._database.read(_next_block, self._sequence)
             self._free.extend(range(first, first + self._block))
-        taken, self._free = self._free[:count], self._free[count:]
-        return taken
+        return [self._free.popleft() for _ in range(count)]

@@ -41,6 +41,11 @@ def find_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, RoomRow]:
     return {row[0]: RoomRow(row[0], RoomId(row[1]), row[2]) for row in cur}
 
 
+def find_rooms_by_id(cur: Cursor, room_ids: list[str]) -> dict[RoomId, RoomRow]:
+    cur.execute("SELECT room_nid, room_id, version FROM rooms WHERE room_id = ANY(%s)", (room_ids,))
+    return {RoomId(row[1]): RoomRow(row[0], RoomId(row[1]), row[2]) for row in cur}
+
+
 def load_heads(cur: Cursor, room_nids: list[int]) -> dict[int, HeadRow]:
     """What the next changes to these rooms are decided on.
 
@@ -59,7 +64,7 @@ def load_heads(cur: Cursor, room_nids: list[int]) -> dict[int, HeadRow]:
         heads[room_nid].extremities.append((nid, EventId(event_id), depth))
     cur.execute(
         "SELECT s.room_nid, k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
-        " WHERE s.room_nid = ANY(%s) AND s.until IS NULL",
+        " WHERE s.room_nid = ANY(%s) AND s.until IS NULL AND s.event_nid <> 0",
         (room_nids,),
     )
     for room_nid, type_, state_key, nid in cur:

@@ -2,6 +2,7 @@
 
 Theory of operation. A room's history on one server is nearly linear. For each (type, state_key) `room_state` says
 which event was the room's resolved state in which range of stream positions: [since, until), open while current.
+A key that left the state has an interval too, with ABSENT for its event, so that a key's intervals meet without gaps.
 So the state after position p is read off the intervals, and the state before an event whose prev_events were the
 room's extremities is the state after the position before its own: no row for it at all. Rows are proportional to
 changes of state, not to events times state.
@@ -23,6 +24,8 @@ from storage.change import Change, Custom, Insert, int_array
 NidMap = dict[int, int]
 ABSENT = 0  # in place of an event's number: the key is not in the state
 
+_THERE = f" AND event_nid <> {ABSENT}"
+
 # The rows of one batch may set a key more than once: each ends where the next begins.
 _SET = Custom(
     {"room_nid": "int", "state_key_nid": "int", "since": "bigint", "event_nid": "bigint"},
@@ -31,7 +34,7 @@ _SET = Custom(
     " ended AS (UPDATE room_state s SET until = new.since FROM new WHERE new.nth = 1 AND s.until IS NULL"
     " AND s.room_nid = new.room_nid AND s.state_key_nid = new.state_key_nid)"
     " INSERT INTO room_state (room_nid, state_key_nid, since, until, event_nid)"
-    f" SELECT room_nid, state_key_nid, since, until, event_nid FROM new WHERE event_nid <> {ABSENT}",
+    " SELECT room_nid, state_key_nid, since, until, event_nid FROM new",
 )
 _PUT_DELTA = Insert(
     "event_state",
@@ -61,7 +64,8 @@ def difference(base: Mapping[int, int], state: Mapping[int, int]) -> NidMap:
 def current(cur: Cursor, room_nid: int, keys: Collection[int] | None = None) -> NidMap:
     """The room's resolved state now, whole or for these keys."""
     cur.execute(
-        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND until IS NULL" + _of_keys(keys),
+        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND until IS NULL"
+        f"{_THERE}{_of_keys(keys)}",
         (room_nid, *_key_argument(keys)),
     )
     return dict(cur.fetchall())
@@ -71,7 +75,7 @@ def after(cur: Cursor, room_nid: int, position: int, keys: Collection[int] | Non
     """The room's resolved state once the event at `position` was there, whole or for these keys."""
     cur.execute(
         "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since <= %s"
-        " AND (until IS NULL OR until > %s)" + _of_keys(keys),
+        f" AND (until IS NULL OR until > %s){_THERE}{_of_keys(keys)}",
         (room_nid, position, position, *_key_argument(keys)),
     )
     return dict(cur.fetchall())
@@ -96,7 +100,7 @@ def before_event(cur: Cursor, event_nid: int, keys: Collection[int] | None = Non
 
 
 def changes_between(cur: Cursor, room_nid: int, since: int, upto: int) -> NidMap:
-    """What of the state after `upto` came into it in (since, upto]; ABSENT for keys that ended without another."""
+    """What of the state after `upto` came into it in (since, upto]; ABSENT for keys that left it then."""
     cur.execute(
         "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since > %s AND since <= %s"
         " AND (until IS NULL OR until > %s)",
@@ -129,7 +133,7 @@ def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tupl
     cur.execute(
         "SELECT k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
         " USING (state_key_nid) JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
-        " WHERE s.room_nid = %s ORDER BY s.since",
+        f" WHERE s.room_nid = %s{_THERE} ORDER BY s.since",
         ([key[0] for key in keys], [key[1] for key in keys], room_nid),
     )
     return [((type_, state_key), since, until, nid) for type_, state_key, since, until, nid in cur]
@@ -145,7 +149,7 @@ def after_named(cur: Cursor, room_nid: int, position: int) -> dict[StateKey, int
     """As `after`, by (type, state_key)."""
     cur.execute(
         "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
-        " WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s)",
+        f" WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s){_THERE}",
         (room_nid, position, position),
     )
     return {(type_, state_key): nid for type_, state_key, nid in cur}
@@ -163,7 +167,7 @@ def at_position(cur: Cursor, room_nid: int, position: int, keys: Collection[Stat
     cur.execute(
         "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
         " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
-        " WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s)",
+        f" WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s){_THERE}",
         ([key[0] for key in keys], [key[1] for key in keys], room_nid, position, position),
     )
     return {(type_, state_key): nid for type_, state_key, nid in cur}

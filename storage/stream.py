@@ -12,10 +12,12 @@ import orjson
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Entry, Kind
-from storage.events import events_between
+from storage.events import StoredEvent, events_between
 
 # So much history is served from memory; older tokens read the database.
 MAX_ENTRIES = 100_000
+# Rows of `stream` are kept for so many positions: a process that is further behind cannot catch up any more.
+KEEP = 10 * MAX_ENTRIES
 # Positions read at once when catching up with other processes.
 MAX_READ = 2_000
 
@@ -48,7 +50,12 @@ class Stream:
             self._ahead[entries[0].position] = entries
             self._catch_up()
             return
-        self._tell([entry for entry in entries if entry.position > self.position])
+        fresh = [entry for entry in entries if entry.position > self.position]
+        if self._ahead:
+            # Read from the database after all, but this process's own objects are there and the ones to tell.
+            ours = {entry.position: entry for waiting in self._ahead.values() for entry in waiting}
+            fresh = [ours.get(entry.position, entry) for entry in fresh]
+        self._tell(fresh)
         while following := self._ahead.pop(self.position + 1, None):
             self._tell(following)
         self._ahead = {first: waiting for first, waiting in self._ahead.items() if first > self.position}
@@ -133,29 +140,41 @@ def entry_body(entry: Entry) -> str:
     return orjson.dumps(entry.body).decode()
 
 
+def event_entry(stored: StoredEvent) -> Entry:
+    """What tells an event that is committed: of a membership, it names the member."""
+    event = stored.event
+    user_id = event.state_key if event.type == "m.room.member" else None
+    return Entry(Kind.EVENT, stored.room_nid, user_id, stored, stored.position)
+
+
+class TooFarBehind(Exception):
+    """Of what this process has not read yet, some may have been deleted: it has to start again."""
+
+
 def read_entries(cur: Cursor, after: int) -> list[Entry]:
-    """What was committed after a position, in order, at most MAX_READ positions. Event entries carry StoredEvents."""
-    upto = min(head_position(cur), after + MAX_READ)
-    entries = [
-        Entry(Kind.EVENT, stored.room_nid, None, stored, stored.position)
-        for stored in events_between(cur, after, upto, MAX_READ)
-    ]
+    """What was committed after a position, one entry for each position, at most MAX_READ.
+
+    Event entries carry StoredEvents. What was deleted since (a purge) is told as GONE. Raises: TooFarBehind.
+    """
+    head = head_position(cur)
+    if head - after > KEEP:
+        raise TooFarBehind(f"{head - after} positions behind; only {KEEP} are kept")
+    upto = min(head, after + MAX_READ)
+    entries = {stored.position: event_entry(stored) for stored in events_between(cur, after, upto, MAX_READ)}
     cur.execute(
         "SELECT position, kind, room_nid, user_id, body FROM stream WHERE position > %s AND position <= %s",
         (after, upto),
     )
-    entries += [
-        Entry(Kind(kind), room_nid, user_id, orjson.loads(body), position)
-        for position, kind, room_nid, user_id, body in cur
-    ]
-    return sorted(entries, key=lambda entry: entry.position)
+    for position, kind, room_nid, user_id, body in cur:
+        entries[position] = Entry(Kind(kind), room_nid, user_id, orjson.loads(body), position)
+    return [entries.get(position) or Entry(Kind.GONE, position=position) for position in range(after + 1, upto + 1)]
 
 
-def trim(cur: Cursor, keep: int = MAX_ENTRIES, limit: int = 5_000) -> int:
+def trim(cur: Cursor, keep: int = KEEP, limit: int = 5_000) -> int:
     """Deletes rows of `stream` that no process tails any more, at most `limit`; gives how many."""
     cur.execute(
         "DELETE FROM stream WHERE position IN (SELECT position FROM stream"
-        " WHERE position < (SELECT position FROM stream_head) - %s ORDER BY position LIMIT %s)",
+        " WHERE position <= (SELECT position FROM stream_head) - %s ORDER BY position LIMIT %s)",
         (keep, limit),
     )
     return cur.rowcount

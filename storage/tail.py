@@ -5,10 +5,18 @@ connection costs a delay and nothing else.
 """
 
 import logging
+import threading
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorFromThreads, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorCore,
+    IReactorFDSet,
+    IReactorFromThreads,
+    IReactorTime,
+    IReadDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -16,7 +24,7 @@ from storage.change import Entry, Kind
 from storage.commit import CHANNEL
 from storage.database import Database, connect
 from storage.events import Events
-from storage.stream import Stream, read_entries
+from storage.stream import Stream, TooFarBehind, read_entries
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +33,7 @@ RECONNECT_S = 1.0
 LOOK_S = 15.0
 
 
-class IReactorStorage(IReactorTime, IReactorFDSet, IReactorFromThreads):
+class IReactorStorage(IReactorCore, IReactorTime, IReactorFDSet, IReactorFromThreads):
     """What storage needs of a reactor."""
 
 
@@ -43,23 +51,24 @@ class Tail:
         self._instance = instance
         self._stream: Stream | None = None
         self._connection: Connection | None = None
+        self._connecting = False
         self._reading = False
         self._wanted = False
-        self._timer: IDelayedCall | None = None
+        self._look_timer: IDelayedCall | None = None
+        self._retry_timer: IDelayedCall | None = None
 
     def start(self, stream: Stream) -> None:
         """Listens from now on. Blocks for one connect; called while the server starts."""
         self._stream = stream
-        self._connection = self._listen()
-        self._reactor.addReader(self)
-        self._timer = self._reactor.callLater(LOOK_S, self._look)
-        self.catch_up()
+        self._have_connected(_listen(self._dsn))
+        self._look_timer = self._reactor.callLater(LOOK_S, self._look)
 
     def stop(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._close()
         self._stream = None
+        for timer in (self._look_timer, self._retry_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._close()
 
     def catch_up(self) -> None:
         """Reads what the stream does not have yet. Called while reading, it reads once more afterwards."""
@@ -73,20 +82,30 @@ class Tail:
         self._reading = False
         if self._stream is None:
             return
-        fresh = [entry for entry in entries if entry.position > self._stream.position]
-        for entry in fresh:
-            if entry.kind is Kind.EVENT:
-                entry.body = self._events.remember(entry.body)
+        fresh = [self._ours(entry) for entry in entries if entry.position > self._stream.position]
         if fresh:
             self._stream.publish(fresh)
         if fresh or self._wanted:
             self.catch_up()
 
+    def _ours(self, entry: Entry) -> Entry:
+        """The entry with this process's own object for its event; of an event that we sent, our own entry."""
+        if entry.kind is not Kind.EVENT:
+            return entry
+        stored = entry.body = self._events.remember(entry.body)
+        return stored.entry or entry
+
     def _have_failed(self, failure: Failure) -> None:
         self._reading = False
+        if self._stream is None:
+            return
+        if isinstance(failure.value, TooFarBehind):
+            # What was missed may be in any cache.
+            logger.critical("Cannot follow the other processes any more, so this one ends: %s", failure.value)
+            self._reactor.stop()
+            return
         logger.warning("Could not read the stream: %s", failure.getErrorMessage())
-        if self._stream is not None:
-            self._reactor.callLater(RECONNECT_S, self.catch_up)
+        self._retry()
 
     # IReadDescriptor
 
@@ -101,7 +120,7 @@ class Tail:
         try:
             self._connection.poll()
         except psycopg2.Error:
-            self._close()
+            self._lost()
             return
         upto = 0
         for notice in self._connection.notifies:
@@ -113,13 +132,12 @@ class Tail:
             self.catch_up()
 
     def connectionLost(self, reason: Failure) -> None:
-        self._close()
+        self._lost()
 
-    def _listen(self) -> Connection:
-        connection = connect(self._dsn)
-        with connection.cursor() as cur:
-            cur.execute(f"LISTEN {CHANNEL}")
-        return connection
+    def _lost(self) -> None:
+        self._close()
+        if self._stream is not None:
+            self._connect()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -127,15 +145,52 @@ class Tail:
             self._reactor.removeReader(self)
             connection.close()
 
-    def _look(self) -> None:
-        """Every LOOK_S: is the connection alive? Listens anew if not, and catches up either way."""
-        delay = LOOK_S
+    def _connect(self) -> None:
+        """Connecting may take long, so it has a thread of its own."""
+        if not self._connecting and self._connection is None:
+            self._connecting = True
+            threading.Thread(target=self._connect_on_thread, name="tail", daemon=True).start()
+
+    def _connect_on_thread(self) -> None:
+        try:
+            connection = _listen(self._dsn)
+        except psycopg2.Error:
+            self._reactor.callFromThread(self._have_not_connected)
+        else:
+            self._reactor.callFromThread(self._have_connected, connection)
+
+    def _have_connected(self, connection: Connection) -> None:
+        self._connecting = False
+        if self._stream is None:
+            connection.close()
+            return
+        self._connection = connection
+        self._reactor.addReader(self)
+        # What was committed while nobody listened.
+        self.catch_up()
+
+    def _have_not_connected(self) -> None:
+        self._connecting = False
+        if self._stream is not None:
+            self._retry()
+
+    def _retry(self) -> None:
+        if self._retry_timer is None or not self._retry_timer.active():
+            self._retry_timer = self._reactor.callLater(RECONNECT_S, self._again)
+
+    def _again(self) -> None:
         if self._connection is None:
-            try:
-                self._connection = self._listen()
-                self._reactor.addReader(self)
-            except psycopg2.OperationalError:
-                delay = RECONNECT_S
-        if self._connection is not None and self._stream is not None:
-            self.catch_up()
-        self._timer = self._reactor.callLater(delay, self._look)
+            self._connect()
+        self.catch_up()
+
+    def _look(self) -> None:
+        """Every LOOK_S: catches up, whether or not a notice came."""
+        self._look_timer = self._reactor.callLater(LOOK_S, self._look)
+        self._again()
+
+
+def _listen(dsn: str) -> Connection:
+    connection = connect(dsn)
+    with connection.cursor() as cur:
+        cur.execute(f"LISTEN {CHANNEL}")
+    return connection

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from homeserver.app.core import Core
 from homeserver.app.users import Users
 from homeserver.services.users.last_seen import EVERY_S
-from storage import event_transactions, stream, to_device
+from storage import commit, event_transactions, stream, to_device
 from storage.database import Query
 
 HOUR_S = 3600.0
@@ -26,6 +26,7 @@ def start_upkeep(core: Core, users: Users) -> None:
 
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "trim.stream": lambda: _run(core, stream.trim),
+        "trim.committers": lambda: _run(core, commit.trim_committers),
         "trim.event_transactions": lambda: _run(core, event_transactions.trim, now_ms()),
         "trim.to_device_transactions": lambda: _run(core, to_device.trim_transactions, now_ms() - day_ms),
         "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),

@@ -18,7 +18,10 @@ from matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.events import Events, StoredEvent
-from storage.rooms import RoomRow, find_room, find_rooms, load_heads
+from storage.rooms import HeadRow, RoomRow, find_room, find_rooms, load_heads
+
+# A head that is out of date as soon as it is read is read again, so often.
+MAX_LOADS = 10
 
 Extremity = tuple[int, EventId, int]  # number, id, depth
 
@@ -57,6 +60,9 @@ class Heads:
         self._rooms: dict[str, RoomRow] = {}
         self._rooms_by_nid: dict[int, RoomRow] = {}
         self._heads: OrderedDict[int, Head] = OrderedDict()
+        # While heads are read: the newest position that was told of each room meanwhile.
+        self._told: dict[int, int] = {}
+        self._loads = 0
         self.linearizer = Linearizer()
 
     async def room(self, room_id: RoomId) -> RoomRow:
@@ -97,19 +103,38 @@ class Heads:
         wanted = list(room_nids)
         missing = [room_nid for room_nid in wanted if room_nid not in self._heads]
         if missing:
-            rows = await self.rooms(missing)
-            for room_nid, loaded in (await self._database.run(load_heads, missing)).items():
-                # Another reader may have been faster, and a decision may already stand on its head.
-                if room_nid not in self._heads and (row := rows.get(room_nid)) is not None:
-                    version = ROOM_VERSIONS[row.version]
-                    self._heads[room_nid] = Head(
-                        room_nid, row.room_id, version, loaded.position, loaded.extremities, loaded.state
-                    )
+            await self._load(missing)
             self._drop_oldest(set(wanted))
         found = {room_nid: self._heads[room_nid] for room_nid in wanted if room_nid in self._heads}
         for room_nid in found:
             self._heads.move_to_end(room_nid)
         return found
+
+    async def _load(self, missing: list[int]) -> None:
+        rows = await self.rooms(missing)
+        self._loads += 1
+        try:
+            for _ in range(MAX_LOADS):
+                loaded = await self._database.run(load_heads, missing)
+                # What the database said before the newest was told is out of date, and would stay so.
+                missing = [room_nid for room_nid, row in loaded.items() if self._told.get(room_nid, 0) > row.position]
+                for room_nid, row in loaded.items():
+                    if room_nid not in missing and room_nid in rows:
+                        self._keep(rows[room_nid], row)
+                if not missing:
+                    return
+        finally:
+            self._loads -= 1
+            if self._loads == 0:
+                self._told.clear()
+
+    def _keep(self, room: RoomRow, row: HeadRow) -> None:
+        # Another reader may have been faster, and a decision may already stand on its head.
+        if room.room_nid not in self._heads:
+            version = ROOM_VERSIONS[room.version]
+            self._heads[room.room_nid] = Head(
+                room.room_nid, room.room_id, version, row.position, row.extremities, row.state
+            )
 
     def known(self, room_nid: int) -> Head | None:
         """The head if it is in memory."""
@@ -122,6 +147,11 @@ class Heads:
 
     def forget(self, room_nid: int) -> None:
         self._heads.pop(room_nid, None)
+
+    def drop(self, head: Head) -> None:
+        """Forgets this very head, which stands on what will not be; not one that was read since."""
+        if self._heads.get(head.room_nid) is head:
+            del self._heads[head.room_nid]
 
     def forget_room(self, room_id: RoomId) -> None:
         """A room that was never committed, or was purged."""
@@ -142,7 +172,11 @@ class Heads:
     def read_stream(self, entries: list[Entry]) -> None:
         """Folds what was committed. Our own changes are in their heads already; others' replace them."""
         for entry in entries:
-            head = self._heads.get(entry.room_nid) if entry.room_nid is not None else None
+            if entry.room_nid is None:
+                continue
+            if self._loads and entry.kind is Kind.EVENT:
+                self._told[entry.room_nid] = entry.position
+            head = self._heads.get(entry.room_nid)
             if head is None:
                 continue
             if entry.kind is Kind.EVENT:
@@ -152,7 +186,8 @@ class Heads:
 
     def _fold(self, head: Head, entry: Entry) -> None:
         if isinstance(head.after, Change):
-            if entry in head.after.entries and entry.position == head.after.position_in(head.room_nid):
+            # Positions of a change under way are provisional: only its own last entry says that it is there.
+            if entry is head.after.last_in(head.room_nid):
                 head.after = entry.position
             return
         if entry.position <= head.after:

@@ -28,7 +28,7 @@ from matrix.room_versions import RoomVersion
 from matrix.signing import SigningKey
 from storage import event_transactions, memberships, relations, state
 from storage import events as event_rows
-from storage.change import AlreadyThere, Change, Entry, HeadMoved, Kind, int_array
+from storage.change import AlreadyThere, Change, Entry, HeadMoved, Kind
 from storage.commit import Committer
 from storage.database import Database
 from storage.event_transactions import TransactionKey
@@ -68,6 +68,7 @@ class Signer:
 
 @frozen(eq=False)
 class _Decided:
+    head: Head
     change: Change
     events: list[StoredEvent]
 
@@ -118,15 +119,15 @@ class Intake:
             try:
                 await committed
             except HeadMoved:
-                await self._start_over(room_id, decided)
+                self._undo(decided)
                 continue
             except AlreadyThere:
-                await self._start_over(room_id, decided)
+                self._undo(decided)
                 if transaction is None or (sent := await self.sent_before(transaction)) is None:
                     raise
                 return [sent]
             except BaseException:
-                await self._start_over(room_id, decided)
+                self._undo(decided)
                 raise
             return decided.events
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
@@ -148,8 +149,27 @@ class Intake:
         `room_id` is for versions in which it is chosen. `beside(change, room_nid)` puts further rows into the change.
         Raises: Forbidden, BadRequest, TooLarge; AlreadyThere for a room id or a row of `beside` that is taken.
         """
+        head, change, events = await self._first(version, new, room_id)
+        try:
+            beside(change, head.room_nid)
+            await self._committer(change)
+        except BaseException:
+            self._undo(_Decided(head, change, events))
+            raise
+        head.after = change.position_in(head.room_nid)
+        self._heads.put(head)
+        return head.room_id, events
+
+    async def rehearse(self, version: RoomVersion, new: Sequence[NewEvent]) -> None:
+        """Raises what `create` would for these events; makes nothing."""
+        self._undo(_Decided(*await self._first(version, new, None)))
+
+    async def _first(
+        self, version: RoomVersion, new: Sequence[NewEvent], room_id: RoomId | None
+    ) -> tuple[Head, Change, list[StoredEvent]]:
         (room_nid,) = await self._room_nids.take(1)
-        creator, room_type = new[0].sender, new[0].content.get("type")
+        room_type = new[0].content.get("type")
+        room_type = room_type if isinstance(room_type, str) and "\x00" not in room_type else None
         room_id = None if version.room_id_is_create_hash else room_id or self.new_room_id()
         head = Head(room_nid, room_id or RoomId(""), version, 0, [], {})
         change = Change()
@@ -157,19 +177,8 @@ class Intake:
             events = await self._decide(head, change, new)
         except _REFUSALS as error:
             raise _for_client(error) from error
-        head.room_id = events[0].event.room_id
-        room_type = room_type if isinstance(room_type, str) and "\x00" not in room_type else None
-        change.put(ADD_ROOM, (room_nid, head.room_id, version.id, creator, room_type))
-        # The room's row must be there before the statement that sets its extremities.
-        change.rows.insert(0, change.rows.pop())
-        beside(change, room_nid)
-        try:
-            await self._committer(change)
-        except BaseException:
-            self._undo(events)
-            raise
-        self._heads.put(head)
-        return head.room_id, events
+        change.put(ADD_ROOM, (room_nid, head.room_id, version.id, new[0].sender, room_type))
+        return head, change, events
 
     async def _decide_and_commit(
         self, room_id: RoomId, new: Sequence[NewEvent] | Decision, transaction: TransactionKey | None
@@ -187,14 +196,14 @@ class Intake:
             key = (transaction.user_id, transaction.device, transaction.scope, transaction.transaction_id)
             change.put(event_transactions.ADD, (*key, events[0].nid, self._clock.now_ms()))
             events[0].sent_by = transaction
-        return _Decided(change, events), self._committer(change)
+        return _Decided(head, change, events), self._committer(change)
 
     async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
         """Builds and checks the events, each on the state after the one before, and advances the head."""
         nids = await self._event_nids.take(len(wanted))
         pairs = {(new.type, new.state_key) for new in wanted if new.state_key is not None}
         key_nids = await self._state_keys.nids(pairs) if pairs else {}
-        change.on_head(head.room_nid, head.after)
+        after = head.after
         made: list[StoredEvent] = []
         try:
             for nid, new in zip(nids, wanted, strict=True):
@@ -202,12 +211,10 @@ class Intake:
                 head.advance(stored)
                 made.append(stored)
         except BaseException:
-            self._undo(made)
+            self._undo(_Decided(head, change, made))
             raise
         head.after = change
-        change.put(
-            event_rows.SET_EXTREMITIES, (head.room_nid, int_array([extremity[0] for extremity in head.extremities]))
-        )
+        change.on_head(head.room_nid, after, [extremity[0] for extremity in head.extremities])
         return made
 
     async def _make(
@@ -283,16 +290,15 @@ class Intake:
             redaction.redacted = target.nid
             change.put(event_rows.SET_REDACTED, (target.nid, redaction.nid))
 
-    async def _start_over(self, room_id: RoomId, decided: _Decided) -> None:
-        """Waits for what was handed over before, then forgets the head that stood on what was refused."""
-        self._undo(decided.events)
-        await self._committer(Change())
+    def _undo(self, decided: _Decided) -> None:
+        """What was decided will not be: no look-up may find it, and no decision may stand on it.
 
-    def _undo(self, made: list[StoredEvent]) -> None:
-        """What was decided will not be: no look-up may find it, and no decision may stand on it."""
-        for stored in made:
+        What was handed over before is committed by now or refused too, so that the head can be read anew.
+        """
+        for stored in decided.events:
             self._events.forget(stored)
-            self._heads.forget(stored.room_nid)
+        if decided.events:
+            self._heads.drop(decided.head)
 
     async def sent_before(self, transaction: TransactionKey) -> StoredEvent | None:
         """The event that was sent under this transaction id."""
