@@ -13,7 +13,9 @@ from homeserver.client_api.create_room import CreateRoomApi
 from homeserver.client_api.directory import DirectoryApi
 from homeserver.client_api.membership import MembershipApi
 from homeserver.client_api.send import SendApi
+from homeserver.client_api.spaces import SpacesApi
 from homeserver.client_api.state import StateApi
+from homeserver.client_api.upgrade import UpgradeApi
 from homeserver.services.rooms.aliases import Aliases, AliasRules
 from homeserver.services.rooms.allowance import Allowance, RoomLimits
 from homeserver.services.rooms.canonical_alias import CanonicalAlias
@@ -21,6 +23,7 @@ from homeserver.services.rooms.content_checks import ContentChecks
 from homeserver.services.rooms.creation import Creation, CreationRules, Invitations
 from homeserver.services.rooms.directory import Directory, DirectoryRules
 from homeserver.services.rooms.guests import Guests
+from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.membership import Membership
@@ -28,6 +31,7 @@ from homeserver.services.rooms.public_rooms import PublicRooms
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
 from homeserver.services.rooms.room_state import RoomState
 from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.upgrade import Upgrade
 from homeserver.services.rooms.user_rooms import UserRooms
 
 
@@ -37,10 +41,12 @@ class RoomChanges:
     allowance: Allowance
     creation: Creation
     directory: Directory
+    hierarchy: Hierarchy
     membership: Membership
     public_rooms: PublicRooms
     room_state: RoomState
     sending: Sending
+    upgrade: Upgrade
     user_rooms: UserRooms
 
 
@@ -75,6 +81,8 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
         restricted_joins=RestrictedJoins(heads=heads, members=members, is_local=core.is_local),
         is_local=core.is_local,
     )
+    public_rooms = PublicRooms(database=database, is_enabled=config.enable_room_list_search)
+    storage.read_by(public_rooms.read_stream)
     return RoomChanges(
         aliases=aliases,
         allowance=allowance,
@@ -90,8 +98,9 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
             ),
         ),
         directory=directory,
+        hierarchy=Hierarchy(heads=heads, members=members, database=database, clock=core.clock),
         membership=membership,
-        public_rooms=PublicRooms(database=database, is_enabled=config.enable_room_list_search),
+        public_rooms=public_rooms,
         room_state=RoomState(heads=heads, members=members, events=events, database=database, clock=core.clock),
         sending=Sending(
             intake=intake,
@@ -102,6 +111,14 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
             ),
             membership=membership,
             guests=Guests(heads=heads, membership=membership, database=database, tasks=core.tasks),
+        ),
+        upgrade=Upgrade(
+            intake=intake,
+            heads=heads,
+            members=members,
+            allowance=allowance,
+            contents=contents,
+            server_name=core.server_name,
         ),
         user_rooms=UserRooms(
             heads=heads, members=members, membership=membership, committer=committer, tasks=core.tasks
@@ -126,7 +143,9 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges) -> Sequence
         ),
         MembershipApi(membership=changes.membership, user_rooms=changes.user_rooms, aliases=changes.aliases),
         SendApi(sending=changes.sending),
+        SpacesApi(hierarchy=changes.hierarchy, aliases=changes.aliases),
         StateApi(sending=changes.sending, room_state=changes.room_state),
+        UpgradeApi(upgrade=changes.upgrade),
     ]
 
 

@@ -130,11 +130,11 @@ def _power_levels(plan: Plan) -> Json:
     }
     levels.update(plan.power_levels_override)
     if plan.version.creators_have_infinite_power:
-        _reserve_upgrades(levels)
+        reserve_upgrades(levels)
     return levels
 
 
-def _reserve_upgrades(levels: Json) -> None:
+def reserve_upgrades(levels: Json) -> None:
     """Only creators upgrade the room, unless the client says otherwise: room version 12."""
     said = levels["events"] if isinstance(levels.get("events"), dict) else {}
     if said.get("m.room.tombstone", 100) == 100:
