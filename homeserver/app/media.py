@@ -18,13 +18,14 @@ from homeserver.services.media.repository import Announcer, Remote, Repository
 from homeserver.services.media.settings import MediaSettings, RetentionSettings, ThumbnailSettings, UploadQuota
 from homeserver.services.media.thumbnail_choice import Box
 from homeserver.services.media.thumbnails import Thumbnails
-from homeserver.services.media.upkeep import MediaUpkeep
+from homeserver.services.media.upkeep import MediaUpkeep, until_done
 from homeserver.services.media.uploads import Uploads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ACCESS_EVERY_S = 60.0
+UPKEEP_EVERY_S = 3600.0
 
 
 @frozen(kw_only=True)
@@ -87,6 +88,8 @@ def build_media(core: Core, remote: Remote | None = None) -> Media:
     )
     core.storage.read_by(media.repository.read_stream)
     core.tasks.repeat("media.accesses", ACCESS_EVERY_S, media.repository.write_accesses)
+    for name, job in media.upkeep.jobs().items():
+        core.tasks.repeat(name, UPKEEP_EVERY_S, lambda job=job: until_done(job))  # type: ignore[misc]
     return media
 
 
