@@ -177,24 +177,6 @@ def events_between(cur: Cursor, after: int, upto: int, limit: int) -> list[Store
     return events
 
 
-def newest_in_rooms(
-    cur: Cursor, room_nids: list[int], after: int, upto: int, limit: int
-) -> dict[int, list[StoredEvent]]:
-    """The newest events that clients may see of each room in (after, upto], at most `limit` of each, oldest first."""
-    cur.execute(
-        "SELECT e.event_nid, e.room_nid, e.position, e.event_id, e.flags, e.replaces, e.redacted_by, e.json, r.version"
-        " FROM rooms r CROSS JOIN LATERAL (SELECT * FROM events WHERE room_nid = r.room_nid AND position > %s"
-        " AND position <= %s AND flags = 0 ORDER BY position DESC LIMIT %s) e WHERE r.room_nid = ANY(%s)",
-        (after, upto, limit, room_nids),
-    )
-    found: dict[int, list[StoredEvent]] = {room_nid: [] for room_nid in room_nids}
-    for row in cur:
-        found[row[1]].append(_stored(row))
-    for events in found.values():
-        events.sort(key=lambda stored: stored.position)
-    return found
-
-
 class Events:
     """Events by number or id: from memory, else gathered into one query. Each event is one object in a process."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
+from homeserver.app.media import build_media, media_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
@@ -182,6 +183,7 @@ async def assemble(core: Core) -> Server:
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes),
+        *media_apis(core, build_media(core)),
         *sync_apis(users, rooms, syncing),
     ]
     await rooms.presence.load()

@@ -117,10 +117,14 @@ class Unread:
             await self._judge(user_id, room_nid, known, events)
 
     async def _judge(self, user_id: str, room_nid: int, state: _Unread, events: Iterable[StoredEvent]) -> None:
-        for stored in events:
-            if not stored.visible or stored.event.sender == user_id or stored.redacted_by is not None:
-                continue
-            actions = await self._judging.judge(user_id, room_nid, stored)
+        counted = [
+            stored
+            for stored in events
+            if stored.visible and stored.event.sender != user_id and stored.redacted_by is None
+        ]
+        if not counted:
+            return
+        for stored, actions in zip(counted, await self._judging.judge(user_id, room_nid, counted), strict=True):
             thread = thread_root(stored.event.content) or MAIN
             if actions.notify and not state.has_read(thread, stored.position):
                 state.notices.append(_Notice(stored.position, thread, actions.highlight))

@@ -55,6 +55,9 @@ class Members:
     async def joined(self, room_nid: int) -> list[UserId]:
         return [user_id for user_id, membership in (await self.members_of(room_nid)).items() if membership == "join"]
 
+    async def joined_count(self, room_nid: int) -> int:
+        return sum(1 for membership in (await self.members_of(room_nid)).values() if membership == "join")
+
     async def joined_rooms(self, user_id: str) -> list[int]:
         return [nid for nid, row in (await self.rooms_of(user_id)).items() if row.membership == "join"]
 

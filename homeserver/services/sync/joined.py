@@ -17,8 +17,9 @@ from homeserver.services.sync.plan import Plan, changed_outside, choose_timeline
 from homeserver.services.sync.request import Window
 from storage import state
 from storage.database import Database
-from storage.events import Events, StoredEvent, newest_in_rooms
+from storage.events import Events, StoredEvent
 from storage.memberships import Membership
+from storage.timelines import newest_in_rooms
 
 Memberships = Mapping[int, Membership]
 
@@ -141,9 +142,10 @@ class JoinedRooms:
         limit = window.request.filter.timeline_limit * (1 if wanted.is_empty else 4)
         since = window.since if window.request.full_state and not window.is_initial else 0
         found = await self._database.read(newest_in_rooms, room_nids, since, window.upto, limit + 1)
+        stored = await self._events.get(nid for nids in found.values() for nid in nids[-limit:])
         return {
-            room_nid: ([self._events.remember(one) for one in events[-limit:]] if limit else [], len(events) > limit)
-            for room_nid, events in found.items()
+            room_nid: ([stored[nid] for nid in nids[-limit:] if nid in stored] if limit else [], len(nids) > limit)
+            for room_nid, nids in found.items()
         }
 
     async def _whole_until(self, window: Window, room_nid: int, row: Membership) -> Plan:

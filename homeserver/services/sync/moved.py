@@ -13,8 +13,9 @@ from homeserver.services.sync.request import Window
 from storage import receipts, rooms
 from storage.change import Entry, Kind
 from storage.database import Database
-from storage.events import Events, StoredEvent, newest_in_rooms
+from storage.events import Events, StoredEvent
 from storage.stream import Stream
+from storage.timelines import newest_in_rooms
 
 
 @define(eq=False)
@@ -61,8 +62,9 @@ class MovedRooms:
         nids = await self._database.read(rooms.moved_since, room_nids, window.since)
         if nids:
             found = await self._database.read(newest_in_rooms, nids, window.since, window.upto, limit + 1)
-            for room_nid, events in found.items():
-                known = [self._events.remember(stored) for stored in events]
+            stored = await self._events.get(nid for nids in found.values() for nid in nids)
+            for room_nid, newest in found.items():
+                known = [stored[nid] for nid in newest if nid in stored]
                 moved[room_nid] = RoomMoved(known[-limit:] if limit else [], len(known) > limit)
         told = await self._database.read(receipts.changed_since, room_nids, window.since, window.upto)
         for room_nid, user_id, body in told:
