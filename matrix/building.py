@@ -64,7 +64,8 @@ def build(draft: Draft, version: RoomVersion, server_name: str, key: SigningKey)
     except NotCanonical as error:
         raise BadEvent(str(error)) from error
     essential = encode(redact(pdu, version))
-    pdu["signatures"] = {server_name: {key.key_id: unpadded_base64.encode(key.sign(essential))}}
+    # A key of a subclass of str would cost the fast encoder.
+    pdu["signatures"] = {str(server_name): {key.key_id: unpadded_base64.encode(key.sign(essential))}}
     canonical = encode(pdu)
     check_sizes(pdu, canonical)
     if version.event_id_is_hash:

@@ -67,7 +67,7 @@ def put_tag(cur: Cursor, user_id: str, room_id: str, tag: str, content: dict[str
     if content is not None:
         tags[tag] = content
     row = (user_id, room_id, TAG, orjson.dumps({"tags": tags}).decode(), position, False)
-    cur.execute(PUT.sql, [[value] for value in row])
+    PUT.execute(cur, [row])
 
 
 def tags_of(content: str | None) -> dict[str, Any]:

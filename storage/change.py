@@ -1,7 +1,7 @@
 """A change: what a service hands to the committer, finished and validated.
 
-It is rows for statements, and entries for the stream. Statements are values, declared once beside their topic's
-queries; the committer runs each once for all rows that have gathered for it:
+It is rows for statements (see statements.py), and entries for the stream. The committer runs each statement once for
+all rows that have gathered for it:
 
     PUT_TAG = Insert("tags", {"user_id": "text", "room_id": "text", "tag": "text"}, key=("user_id", "room_id", "tag"))
 
@@ -11,13 +11,14 @@ queries; the committer runs each once for all rows that have gathered for it:
     await commit(change)
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from attrs import define, field, frozen
 from psycopg2.extensions import cursor as Cursor
+
+from storage.statements import Custom, Delete, Insert, Row, Statement, int_array
 
 
 class Kind(StrEnum):
@@ -57,124 +58,6 @@ class At:
     """Stands in a row for the position that an entry gets."""
 
     entry: Entry
-
-
-Row = Sequence[Any]
-
-
-@frozen(eq=False)
-class Insert:
-    """INSERT of many rows. With `key`: what to do when a row with that key is there.
-
-    "fail" is for rows that must be new: the change is then refused alone (AlreadyThere).
-    "update" keeps the last of several rows with one key; `update` names the columns, all but the key by default.
-    """
-
-    table: str
-    columns: Mapping[str, str]  # name -> SQL type
-    key: tuple[str, ...] = ()
-    on_conflict: Literal["fail", "ignore", "update"] = "fail"
-    update: tuple[str, ...] = ()
-    sql: str = field(init=False)
-    key_indexes: tuple[int, ...] | None = field(init=False)
-    one_by_one: bool = field(init=False, default=False)
-    writes: frozenset[str] = field(init=False)
-
-    @property
-    def touches(self) -> frozenset[str]:
-        return self.writes
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "writes", frozenset((self.table,)))
-        names, types = list(self.columns), list(self.columns.values())
-        sql = f"INSERT INTO {self.table} ({', '.join(names)}) SELECT {_elements(names, types)}"
-        sql += f" FROM unnest({_arrays(types)}) AS v ({', '.join(names)})"
-        if self.on_conflict != "fail":
-            sql += f" ON CONFLICT ({', '.join(self.key)}) DO "
-            changed = self.update or tuple(name for name in names if name not in self.key)
-            assigned = ", ".join(f"{name} = excluded.{name}" for name in changed)
-            sql += f"UPDATE SET {assigned}" if self.on_conflict == "update" else "NOTHING"
-        object.__setattr__(self, "sql", sql)
-        indexes = tuple(names.index(name) for name in self.key) if self.on_conflict == "update" else None
-        object.__setattr__(self, "key_indexes", indexes)
-
-
-@frozen(eq=False)
-class Delete:
-    """DELETE of the rows with these keys."""
-
-    table: str
-    key: Mapping[str, str]
-    sql: str = field(init=False)
-    key_indexes: None = field(init=False, default=None)
-    one_by_one: bool = field(init=False, default=False)
-    writes: frozenset[str] = field(init=False)
-
-    @property
-    def columns(self) -> Mapping[str, str]:
-        return self.key
-
-    @property
-    def touches(self) -> frozenset[str]:
-        return self.writes
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "writes", frozenset((self.table,)))
-        names, types = list(self.key), list(self.key.values())
-        same = " AND ".join(f"t.{name} = v.{name}" for name in names)
-        sql = f"DELETE FROM {self.table} t USING unnest({_arrays(types)}) AS v ({', '.join(names)}) WHERE {same}"
-        object.__setattr__(self, "sql", sql)
-
-
-_WRITES = re.compile(r"\b(?:INTO|UPDATE|DELETE FROM)\s+(?!SET\b)(\w+)")
-_TOUCHES = re.compile(r"\b(?:INTO|UPDATE|FROM|JOIN|USING)\s+(?!SET\b)(\w+)")
-
-
-@frozen(eq=False)
-class Custom:
-    """Any statement over rows named `v`: `{v}` in the text stands for `unnest(...) AS v (columns)`.
-
-    An UPDATE that meets two rows for one row of its table takes either of them. So it is run for one row at a time,
-    unless `key_indexes` says which columns are the key (of rows with one key the last is taken), or `one_by_one=False`
-    says that it does not matter. The tables that it writes and reads are read off its text.
-    """
-
-    columns: Mapping[str, str]
-    text: str
-    key_indexes: tuple[int, ...] | None = None
-    one_by_one: bool = field()
-    sql: str = field(init=False)
-    writes: frozenset[str] = field(init=False)
-    touches: frozenset[str] = field(init=False)
-
-    @one_by_one.default
-    def _is_plain_update(self) -> bool:
-        return self.text.startswith("UPDATE") and self.key_indexes is None
-
-    def __attrs_post_init__(self) -> None:
-        rows = f"unnest({_arrays(list(self.columns.values()))}) AS v ({', '.join(self.columns)})"
-        object.__setattr__(self, "sql", self.text.replace("{v}", rows))
-        object.__setattr__(self, "writes", frozenset(_WRITES.findall(self.text)))
-        object.__setattr__(self, "touches", frozenset(_TOUCHES.findall(self.text)))
-
-
-Statement = Insert | Delete | Custom
-
-
-def _arrays(types: list[str]) -> str:
-    # An array of arrays would be taken apart by unnest, so columns that are arrays travel as text ('{1,2}').
-    return ", ".join(f"%s::{'text' if kind.endswith('[]') else kind}[]" for kind in types)
-
-
-def _elements(names: list[str], types: list[str]) -> str:
-    return ", ".join(
-        f"v.{name}::{kind}" if kind.endswith("[]") else f"v.{name}" for name, kind in zip(names, types, strict=True)
-    )
-
-
-def int_array(values: Sequence[int]) -> str:
-    """The text of an array of integers, for a column whose type ends in []."""
-    return "{" + ",".join(map(str, values)) + "}"
 
 
 class AlreadyThere(Exception):
@@ -243,3 +126,21 @@ class Change:
         """The position of its last event in the room, once committed; 0 if it has none."""
         entry = self.last_in(room_nid)
         return 0 if entry is None else entry.position
+
+
+__all__ = [
+    "NEVER",
+    "AlreadyThere",
+    "At",
+    "Change",
+    "Custom",
+    "Delete",
+    "Entry",
+    "HeadMoved",
+    "Insert",
+    "Kind",
+    "RoomHead",
+    "Row",
+    "Statement",
+    "int_array",
+]

@@ -31,9 +31,10 @@ from psycopg2.extensions import cursor as Cursor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from storage.change import NEVER, AlreadyThere, Change, Entry, HeadMoved, Insert, Kind, RoomHead, Row, int_array
+from storage.change import NEVER, AlreadyThere, Change, Custom, Entry, HeadMoved, Insert, Kind, Row, int_array
 from storage.database import ATTEMPTS, RACES, DatabaseDown, is_lost, reconnect
 from storage.grouping import grouped
+from storage.prepared import Prepared
 
 # Beyond this a batch gains no speed, and whoever comes first waits for the rest.
 MAX_BATCH = 200
@@ -42,24 +43,23 @@ CHANNEL = "hearth_stream"
 _ADD_ENTRY = Insert(
     "stream", {"position": "bigint", "kind": "text", "room_nid": "int", "user_id": "text", "body": "text"}
 )
-_TAKE_HEAD = (
-    "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
-    " SELECT s.position, r.room_nid, r.head FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s)"
+_LOCK_STREAM = "SELECT position FROM stream_head FOR UPDATE"
+_READ_HEADS = (
+    "SELECT s.position, r.room_nid, r.head FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
 )
-_MOVE_STREAM = f"UPDATE stream_head SET position = %s; SELECT pg_notify('{CHANNEL}', %s)"
+_MOVE_HEADS = Custom(
+    {"room_nid": "int", "head": "bigint", "extremities": "bigint[]"},
+    "UPDATE rooms r SET head = v.head, extremities = coalesce(v.extremities::bigint[], r.extremities)"
+    " FROM {v} WHERE r.room_nid = v.room_nid",
+    key_indexes=(0,),
+)
+_MOVE_STREAM = "UPDATE stream_head SET position = %s::bigint"
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', %s::text)"
 _SET_NUMBER = (
-    "INSERT INTO committers (instance, number) VALUES (%s, %s)"
+    "INSERT INTO committers (instance, number) VALUES (%s::text, %s::bigint)"
     " ON CONFLICT (instance) DO UPDATE SET number = excluded.number, at = now()"
 )
-_MOVE_HEADS = (
-    "UPDATE rooms r SET head = v.head, extremities = coalesce(v.extremities::bigint[], r.extremities)"
-    " FROM unnest(%s::int[], %s::bigint[], %s::text[]) AS v (room_nid, head, extremities)"
-    " WHERE r.room_nid = v.room_nid"
-)
-_LAST_COMMIT = (
-    "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
-    " SELECT coalesce((SELECT number FROM committers WHERE instance = %s), 0)"
-)
+_LAST_COMMIT = f"BEGIN; {_LOCK_STREAM}; SELECT coalesce((SELECT number FROM committers WHERE instance = %s), 0)"
 
 Published = Callable[[list[Entry]], None]
 
@@ -105,6 +105,7 @@ class Committer:
         self._entry_body = entry_body
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
+        self._prepared = Prepared()
         self._number = 0  # of our last transaction, committed or not
         self._stopped = False  # from here on nothing more is taken
         self._ended = False
@@ -182,21 +183,23 @@ class Committer:
             return
         try:
             with self._connection.cursor() as cur:
-                cur.execute("ROLLBACK")
+                cur.execute(f"ROLLBACK; {Prepared.FORGET}")
+            self._prepared = Prepared()
         except psycopg2.Error:
             self._connection.close()
 
     def _transaction(self, batch: list[_Waiting]) -> _Outcome:
-        """Tried again after a lost connection or a lost race with another transaction; all else is the batch's fault."""
+        """Tried again after a lost connection or a lost race with other writers; all else is the batch's fault."""
         races = 0
         while True:
-            if self._connection is None or self._connection.closed:
-                self._connection = reconnect(self._dsn, self._stopping)
+            connection = self._connection
+            if connection is None or connection.closed:
+                connection = self._connect()
             outcome: _Outcome | None = None
             self._number += 1
             try:
-                with self._connection.cursor() as cur:
-                    position, heads = _take_head(cur, batch)
+                with connection.cursor() as cur:
+                    position, heads = self._take_head(cur, batch)
                     outcome = _judge(batch, heads)
                     last = _give_positions(outcome.done, position)
                     self._write(cur, outcome.done, last)
@@ -206,7 +209,7 @@ class Committer:
                     raise
                 self._roll_back()
             except psycopg2.Error as error:
-                if not is_lost(error, self._connection):
+                if not is_lost(error, connection):
                     raise
                 if outcome is not None and self._last_commit() == self._number:
                     return outcome
@@ -216,36 +219,46 @@ class Committer:
     def _last_commit(self) -> int:
         """The number of our last transaction that was committed. Raises: DatabaseDown."""
         while True:
-            self._connection = reconnect(self._dsn, self._stopping)
+            connection = self._connect()
             try:
-                with self._connection.cursor() as cur:
+                with connection.cursor() as cur:
                     cur.execute(_LAST_COMMIT, (self._instance,))
                     row = cur.fetchone()
                     cur.execute("COMMIT")
                     assert row is not None
                     return int(row[0])
             except psycopg2.Error as error:
-                if not is_lost(error, self._connection):
+                if not is_lost(error, connection):
                     raise
+
+    def _connect(self) -> Connection:
+        self._connection, self._prepared = reconnect(self._dsn, self._stopping), Prepared()
+        return self._connection
+
+    def _take_head(self, cur: Cursor, batch: list[_Waiting]) -> tuple[int, dict[int, int]]:
+        """The last position given out (locked from here on), and the rooms' heads."""
+        rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
+        call = self._prepared.call
+        cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), call(cur, _READ_HEADS, rooms))))
+        rows = cur.fetchall()
+        return rows[0][0], {room_nid: head for _, room_nid, head in rows if room_nid is not None}
 
     def _write(self, cur: Cursor, done: list[_Waiting], last: int) -> None:
         changes = [waiting.change for waiting in done]
         parts = [part for change in changes for part in change.rows]
         entries = [entry for change in changes for entry in change.entries]
         parts += [(_ADD_ENTRY, self._entry_row(entry)) for entry in entries if entry.kind is not Kind.EVENT]
-        sql = [
-            cur.mogrify(statement.sql, [list(column) for column in zip(*rows, strict=True)])
-            for statement, rows in grouped(parts)
-        ]
+        call = self._prepared.call
+        sql = [call(cur, statement.sql, statement.rows_json(rows)) for statement, rows in grouped(parts)]
         if moved := _moved_heads(changes):
-            sql.append(_move_heads(cur, moved))
+            sql.append(call(cur, _MOVE_HEADS.sql, _MOVE_HEADS.rows_json(moved)))
         if entries:
-            sql.append(cur.mogrify(_MOVE_STREAM, (last, f"{last} {self._instance}")))
-        sql.append(cur.mogrify(_SET_NUMBER, (self._instance, self._number)))
+            sql.append(call(cur, _MOVE_STREAM, last))
+            sql.append(call(cur, _NOTIFY, f"{last} {self._instance}"))
+        sql.append(call(cur, _SET_NUMBER, self._instance, self._number))
         functions = [change for change in changes if change.then is not None]
         if functions:
-            if sql:
-                cur.execute(b";".join(sql))
+            cur.execute(b";".join(sql))
             for change in functions:
                 assert change.then is not None
                 change.result = change.then(cur)
@@ -262,14 +275,6 @@ def _translated(error: BaseException) -> BaseException:
         there.__cause__ = error
         return there
     return error
-
-
-def _take_head(cur: Cursor, batch: list[_Waiting]) -> tuple[int, dict[int, int]]:
-    """The last position given out (locked from here on), and the rooms' heads."""
-    rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
-    cur.execute(_TAKE_HEAD, (rooms,))
-    rows = cur.fetchall()
-    return rows[0][0], {room_nid: head for _, room_nid, head in rows if room_nid is not None}
 
 
 def _judge(batch: list[_Waiting], heads: dict[int, int]) -> _Outcome:
@@ -308,22 +313,16 @@ def _forget_positions(outcome: _Outcome) -> None:
             entry.position = NEVER
 
 
-def _moved_heads(changes: Sequence[Change]) -> dict[int, tuple[int, RoomHead]]:
-    """The new position and extremities of each room that has events in the changes."""
-    moved = {}
+def _moved_heads(changes: Sequence[Change]) -> list[Row]:
+    """Rows of `_MOVE_HEADS`: the new position and extremities of each room that has events in the changes."""
+    moved: dict[int, Row] = {}
     for change in changes:
         for head in change.heads:
             if position := change.position_in(head.room_nid):
-                moved[head.room_nid] = (position, head)
-    return moved
-
-
-def _move_heads(cur: Cursor, moved: dict[int, tuple[int, RoomHead]]) -> bytes:
-    rows = [
-        (nid, position, None if head.extremities is None else int_array(head.extremities))
-        for nid, (position, head) in moved.items()
-    ]
-    return cur.mogrify(_MOVE_HEADS, [list(column) for column in zip(*rows, strict=True)])
+                known = moved.get(head.room_nid, (None, None, None))[2]
+                extremities = known if head.extremities is None else int_array(head.extremities)
+                moved[head.room_nid] = (head.room_nid, position, extremities)
+    return list(moved.values())
 
 
 def trim_committers(cur: Cursor) -> int:

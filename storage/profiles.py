@@ -49,7 +49,7 @@ def put_field(cur: Cursor, user_id: str, name: str, value: Any, max_bytes: int) 
     profile[name] = value
     if len(orjson.dumps(profile)) > max_bytes:
         return False
-    cur.execute(PUT.sql, [[value] for value in profile_row(user_id, profile)])
+    PUT.execute(cur, [profile_row(user_id, profile)])
     return True
 
 
@@ -57,4 +57,4 @@ def delete_field(cur: Cursor, user_id: str, name: str) -> None:
     """Removes one field, if it is there."""
     profile = find_profiles(cur, [user_id]).get(user_id, {})
     if profile.pop(name, None) is not None:
-        cur.execute(PUT.sql, [[value] for value in profile_row(user_id, profile)])
+        PUT.execute(cur, [profile_row(user_id, profile)])

@@ -142,5 +142,5 @@ def add_first(cur: Cursor, token: str, user: Row) -> bool:
     if find_setup_token(cur) != token or has_users(cur):
         return False
     cur.execute("DELETE FROM setup_token")
-    cur.execute(ADD.sql, [[value] for value in user])
+    ADD.execute(cur, [user])
     return True
