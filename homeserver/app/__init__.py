@@ -171,7 +171,10 @@ async def assemble(core: Core) -> Server:
     apis = [
         VersionsApi(
             unstable_features=UNSTABLE_FEATURES,
-            well_known=WellKnown(client=config.server.well_known_client(config.base_url)),
+            well_known=WellKnown(
+                client=config.server.well_known_client(config.base_url),
+                server={"m.server": f"{core.server_name}:443"} if config.server.serve_server_wellknown else None,
+            ),
         ),
         SetupPage(
             first_user=users.first_user,
