@@ -7,6 +7,7 @@ import attrs
 from attrs import frozen
 
 from synapse_like_config.load import ConfigFault, read_tree
+from synapse_like_config.not_yet import NOT_YET, WARNING
 from synapse_like_config.reading import Report, keys_of, read_section, section
 from synapse_like_config.sections.appservices import AppServices, Calls
 from synapse_like_config.sections.database import Database
@@ -72,7 +73,9 @@ class Config(Sections):
         sections = {f.name: read_section(f.metadata["of"], tree, report) for f in attrs.fields(Sections)}
         known = [key for f in attrs.fields(Sections) for key in keys_of(f.metadata["of"])]
         for key in tree:
-            if key not in known and key not in MEANINGLESS:
+            if key in NOT_YET:
+                report.warn(key, WARNING)
+            elif key not in known and key not in MEANINGLESS:
                 report.unknown("", key, known)
         if report.faults:
             raise ConfigFault(report.faults)

@@ -19,6 +19,7 @@ from homeserver.app.upkeep import start_upkeep
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
 from homeserver.client_api.front_door import FrontDoorApi
 from homeserver.client_api.versions import VersionsApi, WellKnown
+from homeserver.client_api.voip import VoipApi
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
@@ -182,6 +183,7 @@ async def assemble(core: Core) -> Server:
             base_url=config.server.public_baseurl,
         ),
         HealthApi(),
+        VoipApi(calls=config.calls, clock=core.clock),
         FrontDoorApi(web_client=config.server.web_client_location),
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),

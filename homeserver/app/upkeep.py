@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from homeserver.app.core import Core
 from homeserver.app.users import Users
 from homeserver.services.users.last_seen import EVERY_S
-from storage import commit, event_transactions, stream, to_device
+from storage import commit, devices, event_transactions, stream, to_device
 from storage.database import Query
 
 HOUR_S = 3600.0
@@ -37,6 +37,10 @@ def start_upkeep(core: Core, users: Users) -> None:
     core.tasks.repeat("process.collections", FREEZE_EVERY_S, _keep_collections_short)
     core.tasks.repeat("users.last_seen", EVERY_S, users.last_seen.flush)
     core.tasks.background("users.deactivation", users.deactivation.resume())
+    if (addresses_ms := core.config.server.user_ips_max_age) is not None:
+        jobs["trim.addresses"] = lambda: _run(core, devices.forget_addresses, now_ms() - addresses_ms)
+    if (stale_ms := core.config.server.delete_stale_devices_after) is not None:
+        jobs["trim.devices"] = lambda: users.devices.delete_stale(now_ms() - stale_ms)
     for name, job in jobs.items():
         core.tasks.repeat(name, HOUR_S, lambda job=job: _until_done(job))  # type: ignore[misc]
 
