@@ -32,6 +32,9 @@ from homeserver.web.request_reader import RequestReader
 from homeserver.web.router import Router
 from matrix.errors import MatrixError
 
+# A streamed body's reads. In Twisted's 64 kB an upload costs a sixth more.
+STREAM_READ_BYTES = 256 * 1024
+
 
 @define(eq=False)
 class Shared:
@@ -82,7 +85,7 @@ class Connection(Protocol):
         host = getattr(self.transport.getPeer(), "host", "127.0.0.1")  # a unix socket has no host
         peer = Peer(host.removeprefix("::ffff:"), ISSLTransport.providedBy(self.transport), self._shared.proxies)
         self._reader = RequestReader(self._shared.router, self._shared.limits, peer, self._queue, self._seconds)
-        self._reader.watch_streams(self._send_continue, self._adjust_reading)
+        self._reader.watch_streams(self._begin_stream, self._adjust_reading)
         # By type, not by attribute: a TLS transport has all attributes of the socket under it, which sends in clear.
         self._is_direct = isinstance(self.transport, TcpConnection)
         if hasattr(self.transport, "setTcpNoDelay"):
@@ -171,6 +174,8 @@ class Connection(Protocol):
         self._current = None
         if self._is_closing:
             return
+        if exchange.stream is not None:
+            self.transport.bufferSize = TcpConnection.bufferSize
         if not exchange.is_answered:
             self._is_closing = True
             self.transport.abortConnection()
@@ -223,8 +228,8 @@ class Connection(Protocol):
     async def _write_out(self, exchange: Exchange, head: bytes, prepared: Prepared) -> None:
         """Writes a large or streamed answer at the client's pace."""
         stream = prepared.stream
+        outflow = self._outflow = Outflow(self.transport, is_direct=self._is_direct)
         self._is_direct = False
-        outflow = self._outflow = Outflow(self.transport)
         try:
             await outflow.write(head)
             if exchange.is_head:
@@ -242,6 +247,11 @@ class Connection(Protocol):
             outflow.close()
             if stream is not None:
                 await release(stream)
+
+    def _begin_stream(self, exchange: Exchange) -> None:
+        """The handler begins to read the body: in larger pieces than other requests come in."""
+        self.transport.bufferSize = STREAM_READ_BYTES
+        self._send_continue(exchange)
 
     def _send_continue(self, exchange: Exchange) -> None:
         """Lets the client send its body. Source: RFC 9110, 10.1.1."""
