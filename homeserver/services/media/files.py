@@ -9,7 +9,7 @@ wrong, not to what is stored.
 import hashlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, Protocol, TypeVar
 
@@ -106,17 +106,16 @@ class Incoming:
         self._length = 0
         self._descriptor = -1
 
-    def write(self, parts: Sequence[bytes]) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if self._descriptor < 0:
             self._descriptor = self._files.create(self._name)
-        for part in parts:
-            self._hash.update(part)
-            self._length += len(part)
-            _write_all(self._descriptor, part)
+        self._hash.update(data)
+        self._length += len(data)
+        _write_all(self._descriptor, data)
 
-    def finish(self, parts: Sequence[bytes], *, durable: bool = True) -> NewFile:
-        """Writes the last parts; afterwards the file is safe, unless it need not be."""
-        self.write(parts)
+    def finish(self, data: bytes | memoryview, *, durable: bool = True) -> NewFile:
+        """Writes the last of it; afterwards the file is safe, unless it need not be."""
+        self.write(data)
         if durable:
             os.fsync(self._descriptor)
         self._close()
@@ -135,7 +134,7 @@ class Incoming:
             os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

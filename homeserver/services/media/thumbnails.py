@@ -136,7 +136,7 @@ class Thumbnails:
             whole = data if len(data) <= MAX_WHOLE_BYTES else None
             thumbnail = Thumbnail(rendered.content_type, _tag(file, box), len(data), file.name, whole)
             return _Made(thumbnail, ITSELF)
-        written = self._files.begin().finish([rendered.data], durable=False)
+        written = self._files.begin().finish(rendered.data, durable=False)
         thumbnail = Thumbnail(rendered.content_type, _tag(file, box), written.length, written.name, rendered.data)
         return _Made(thumbnail, written.name)
 

@@ -142,23 +142,15 @@ async def test_head_gives_the_headers_alone(library: Library) -> None:
     assert (response.status, response.headers["content-length"], response.body) == (200, "5", b"")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "hearth.test/none",
-        "hearth.test/..%2F..%2Fetc%2Fpasswd",
-        "elsewhere.test/abc",
-        "a%00b/c",
-        "hearth.test/a.b",
-        "%2e%2e/x",
-    ],
-)
-async def test_what_is_not_there_is_not_found(library: Library, path: str) -> None:
+async def test_what_is_not_there_is_not_found(library: Library) -> None:
     alice = await library.hs.register("alice")
-    for base in (f"{V1}/download/{path}", f"{OLD}/download/{path}", f"{V1}/thumbnail/{path}?width=1&height=1"):
-        response = await library.ask("GET", base, token=alice.token)
-        assert response.errcode in ("M_NOT_FOUND", "M_INVALID_PARAM"), base
-        assert response.status in (404, 400), base
+    for path in (
+        "hearth.test/none", "hearth.test/..%2F..%2Fetc%2Fpasswd", "elsewhere.test/abc", "a%20b/c", "hearth.test/a.b",
+        "%2e%2e/x", "hearth.test/%C3%A4", "hearth.test/" + "a" * 300,
+    ):  # fmt: skip
+        for base in (f"{V1}/download/{path}", f"{OLD}/download/{path}", f"{V1}/thumbnail/{path}?width=1&height=1"):
+            response = await library.ask("GET", base, token=alice.token)
+            assert (response.status, response.errcode) == (404, "M_NOT_FOUND"), base
 
 
 async def test_media_needs_a_token(library: Library) -> None:
@@ -392,42 +384,35 @@ async def test_an_animation_moves_if_it_is_asked_to(library: Library) -> None:
     assert (still.headers["content-type"], moving.headers["content-type"]) == ("image/png", "image/webp")
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "errcode"),
-    [
-        (b"<svg/>", 400, "M_UNKNOWN"),
-        (encoded(picture(40, 40), "PNG")[:500], 400, "M_UNKNOWN"),
-        (png_bomb(), 413, "M_TOO_LARGE"),
-    ],
-)
-async def test_what_has_no_thumbnail_says_so(library: Library, body: bytes, status: int, errcode: str) -> None:
+async def test_what_has_no_thumbnail_says_so(library: Library) -> None:
     alice = await library.hs.register("alice")
-    key = await library.upload(alice, body, "image/png")
-    for _ in range(2):
-        response = await library.thumbnail(alice, key)
-        assert (response.status, response.errcode) == (status, errcode)
+    truncated = encoded(picture(40, 40), "PNG")[:500]
+    for body, status, errcode in (
+        (b"<svg/>", 400, "M_UNKNOWN"), (truncated, 400, "M_UNKNOWN"), (png_bomb(), 413, "M_TOO_LARGE"),
+    ):  # fmt: skip
+        key = await library.upload(alice, body, "image/png")
+        for _ in range(2):
+            response = await library.thumbnail(alice, key)
+            assert (response.status, response.errcode) == (status, errcode)
     assert library.unsettled() == []
 
 
-@pytest.mark.parametrize(
-    ("query", "errcode"),
-    [
+async def test_a_thumbnail_is_asked_for_properly(library: Library) -> None:
+    alice = await library.hs.register("alice")
+    for query, errcode in (
         ("width=32", "M_MISSING_PARAM"), ("height=32", "M_MISSING_PARAM"), ("width=a&height=1", "M_INVALID_PARAM"),
         ("width=-1&height=1", "M_INVALID_PARAM"), ("width=0&height=1", "M_INVALID_PARAM"),
         ("width=1&height=1&method=stretch", "M_INVALID_PARAM"), ("width=1&height=1&animated=1", "M_INVALID_PARAM"),
-    ],
-)  # fmt: skip
-async def test_a_thumbnail_is_asked_for_properly(library: Library, query: str, errcode: str) -> None:
-    alice = await library.hs.register("alice")
-    response = await library.thumbnail(alice, "hearth.test/abc", query)
-    assert (response.status, response.errcode) == (400, errcode)
+    ):  # fmt: skip
+        response = await library.thumbnail(alice, "hearth.test/abc", query)
+        assert (response.status, response.errcode) == (400, errcode), query
 
 
 async def test_what_died_between_file_and_row_is_swept_up(library: Library) -> None:
     alice = await library.hs.register("alice")
     key = await library.upload(alice, b"kept")
-    lost = library.media.files.begin().finish([b"lost"])
-    fresh = library.media.files.begin().finish([b"fresh"])
+    lost = library.media.files.begin().finish(b"lost")
+    fresh = library.media.files.begin().finish(b"fresh")
     ((kept,),) = library.hs.rows("SELECT name FROM media_files")
     # Its row was committed, but the process died before it took the marker away.
     (library.hs.core.config.media_path / "unsettled" / kept).touch()
