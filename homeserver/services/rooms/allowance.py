@@ -56,8 +56,8 @@ class Allowance:
         """A suspended user may still take back what is their own."""
         if not own:
             await self._check_not_suspended(requester.user_id)
-        limit = self._limits.messages if own else self._limits.admin_redactions or self._limits.messages
-        self._take(requester, limit)
+        admins = self._limits.admin_redactions
+        self._take(requester, self._limits.messages if own or admins is None else admins)
 
     async def creation(self, requester: Requester) -> None:
         await self._check_not_suspended(requester.user_id)
