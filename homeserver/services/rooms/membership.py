@@ -23,6 +23,7 @@ from matrix.events import Json
 from matrix.ids import EventId, RoomId, UserId
 
 MEMBERSHIPS = frozenset(("join", "invite", "leave", "ban", "knock"))
+_ON_OTHERS = ("invite", "kick", "ban", "unban")
 _NOT_IN_ROOM = frozenset((None, "leave", "ban"))
 
 
@@ -132,6 +133,8 @@ class Membership:
         """The event; none if the state is so already."""
         old = await self._heads.state_event(head, MEMBER, wish.target)
         before = None if old is None else old.event.membership
+        if wish.action in _ON_OTHERS or wish.target != wish.requester.user_id:
+            await self._check_is_joined(head, wish.requester.user_id)
         _check_transition(wish.action, before)
         if (
             old is not None
@@ -146,6 +149,12 @@ class Membership:
             wish.is_limited = False
             await self._charge(wish, before)
         return [NewEvent(type=MEMBER, sender=wish.requester.user_id, state_key=wish.target, content=content)]
+
+    async def _check_is_joined(self, head: Head, user_id: UserId) -> None:
+        """As the rules have it, but first: nobody else may learn from a refusal what the target is to the room."""
+        mine = await self._heads.state_event(head, MEMBER, user_id)
+        if mine is None or mine.event.membership != "join":
+            raise Forbidden(f"{user_id} is not in the room")
 
     async def _joining(self, head: Head, wish: _Wish, before: str | None) -> Json:
         """The content of a join, which for a restricted room names who lets the user in."""
