@@ -7,6 +7,7 @@ from homeserver.services.rooms.sending import Outgoing, Sending
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
+from matrix.errors import BadRequest
 from matrix.ids import EventId, RoomId
 
 REDACTION = "m.room.redaction"
@@ -43,6 +44,8 @@ class SendApi:
 
     async def _redact(self, call: Call, room_id: RoomId, event_id: EventId, transaction_id: str | None) -> Answer:
         content = dict(call.json(empty_ok=True).raw)
+        if not isinstance(content.get("reason", ""), str):
+            raise BadRequest("reason must be a string")
         out = Outgoing(type=REDACTION, content=content, origin_server_ts=timestamp(call))
         return {"event_id": await self._sending.redact(call.user, room_id, event_id, out, transaction_id)}
 
