@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from attrs import define, field
 
+from homeserver.web.replies import dumps
+
 
 @define(eq=False)
 class RoomAnswer:
@@ -43,7 +45,7 @@ class RoomAnswer:
             if self.summary:
                 parts.append(b',"summary":' + orjson.dumps(self.summary))
             # {"unread_notifications": ..., ...} without its braces
-            parts.append(b"," + orjson.dumps(self.unread)[1:-1] if self.unread else b"")
+            parts.append(b"," + dumps(self.unread)[1:-1] if self.unread else b"")
         parts.append(b"}")
         return b"".join(parts)
 

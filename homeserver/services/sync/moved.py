@@ -6,10 +6,10 @@ One shape for both, so that what follows does not ask where it came from.
 from collections.abc import Collection, Iterable
 from typing import Any
 
-import orjson
 from attrs import define, field
 
 from homeserver.services.sync.request import Window
+from homeserver.web.replies import dumps
 from storage import receipts, rooms
 from storage.change import Entry, Kind
 from storage.database import Database
@@ -99,4 +99,4 @@ def receipts_content(told: Iterable[tuple[str, dict[str, Any]]], reader: str) ->
         if body.get("thread_id") is not None:
             data["thread_id"] = body["thread_id"]
         content.setdefault(body["event_id"], {}).setdefault(body["type"], {})[user_id] = data
-    return orjson.dumps({"type": "m.receipt", "content": content}) if content else None
+    return dumps({"type": "m.receipt", "content": content}) if content else None

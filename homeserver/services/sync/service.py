@@ -103,6 +103,10 @@ class Sync:
         at_once = request.since is None or request.full_state or timeout_ms <= 0
         while True:
             waiting = None if at_once else self._notifier.wait(request.user_id)
+            if waiting is not None and request.since == self._stream.position:
+                # Nothing at all has happened: most polls begin so, and need not look further.
+                at_once = not await self._woken(waiting, deadline - self._clock.seconds())
+                continue
             try:
                 answer = await self._answer(request)
             except BaseException:
@@ -171,7 +175,8 @@ class Sync:
             also = set(named)
         plans = await self._joined.plans(window, by_membership["join"], also)
         answer.join = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=True)
-        await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
+        if by_membership["invite"] or by_membership["knock"]:
+            await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
         left = by_membership["leave"]
         if not window.is_initial:
             left = {nid: row for nid, row in left.items() if row.position > window.since}
