@@ -81,7 +81,8 @@ class RealClient:
                 self._waiting[reply["id"]].set_result(reply["result"])
         for future in list(self._waiting.values()):
             if not future.done():
-                future.set_exception(Refused({"message": f"{self.kind.name} has ended"}, self.log))
+                last_words = self.log.read_text(errors="replace")[-2000:]
+                future.set_exception(Refused({"message": f"{self.kind.name} has ended: {last_words}"}, self.log))
 
     def stop(self) -> None:
         self._process.kill()

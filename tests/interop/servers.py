@@ -32,6 +32,7 @@ rc_joins: {{local: *free, remote: *free}}
 rc_joins_per_room: *free
 rc_invites: {{per_room: *free, per_user: *free, per_issuer: *free}}
 rc_media_create: *free
+room_list_publication_rules: [{{action: allow}}]
 rc_presence: {{per_user: *free}}
 """
 

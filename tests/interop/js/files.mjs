@@ -13,8 +13,8 @@ export const files = {
     },
 
     /** The bytes behind an mxc: address, or behind its thumbnail. */
-    async download(session, { url, width, height, method }) {
-        const { type, bytes } = await fetched(session, url, width, height, method);
+    async download(session, { url, width, height, cut }) {
+        const { type, bytes } = await fetched(session, url, width, height, cut);
         return { type, base64: bytes.toString("base64") };
     },
 
@@ -47,8 +47,8 @@ async function encrypt(bytes) {
     return { sealed, file: { v: "v2", key: jwk, iv: unpadded(counter), hashes: { sha256: hash(sealed) } } };
 }
 
-async function fetched(session, mxc, width, height, method) {
-    const url = session.client.mxcUrlToHttp(mxc, width, height, method, false, true, true);
+async function fetched(session, mxc, width, height, cut) {
+    const url = session.client.mxcUrlToHttp(mxc, width, height, cut, false, true, true);
     const headers = { Authorization: `Bearer ${session.client.getAccessToken()}` };
     const answer = await fetch(url, { headers });
     if (!answer.ok) {

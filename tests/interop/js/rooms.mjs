@@ -1,6 +1,6 @@
 // Talking in rooms, and what the sync showed of them.
 
-import { Direction, EventTimeline } from "matrix-js-sdk";
+import { EventTimeline } from "matrix-js-sdk";
 
 export const rooms = {
     async join(session, { room_id }) {
@@ -87,18 +87,24 @@ export const rooms = {
         await session.until(() => same(read(room, path), value), `${path.join(".")} to be ${JSON.stringify(value)}`);
     },
 
-    async await_presence(session, { user_id, presence }) {
-        await session.until(() => session.client.getUser(user_id)?.presence === presence, `${user_id} ${presence}`);
+    /** Says that the user has read up to this event. */
+    async read(session, { room_id, event_id }) {
+        const room = await session.room(room_id);
+        await session.client.sendReadReceipt(await session.until(() => room.findEventById(event_id), event_id));
+    },
+
+    async await_presence(session, { user_id, presence, status }) {
+        const there = () => {
+            const user = session.client.getUser(user_id);
+            return user?.presence === presence && user.presenceStatusMsg === status;
+        };
+        await session.until(there, `${user_id} ${presence}, ${status}`);
     },
 
     async await_account_data(session, { type, content }) {
         const find = () => session.client.getAccountData(type)?.getContent();
         await session.until(() => same(find(), content), `account data ${type}`);
     },
-
-    /** Messages of a room through the paging endpoint itself. */
-    messages: (session, { room_id, from = null, limit }) =>
-        session.client.createMessagesRequest(room_id, from, limit, Direction.Backward),
 };
 
 /** Follows names from an object: a method is called with the list that comes after its name. */

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from backup import Backup
+from daily_life import DailyLife
 from protocol import plain, serve
 from rooms import Rooms
 from session import Session, good
@@ -37,7 +38,8 @@ async def main() -> None:
         return plain(good(await getattr(session.client, name)(**args)))
 
     try:
-        await serve({**methods(session, Rooms(session), Verification(session), Backup(session)), "call": call})
+        parts = (session, Rooms(session), DailyLife(session), Verification(session), Backup(session))
+        await serve({**methods(*parts), "call": call})
     finally:
         await session.stop()
 

@@ -33,7 +33,7 @@ async def _answer(methods: Methods, id: int, method: str, args: dict[str, Any]) 
     reply: dict[str, Any] = {"id": id}
     try:
         reply["result"] = plain(await methods[method](**args))
-    except Exception as error:  # Whatever it is, the test has to hear of it.
+    except Exception as error:  # noqa: BLE001  whatever it is, the test has to hear of it
         reply["error"] = {
             "message": f"{type(error).__name__}: {error}",
             "stack": traceback.format_exc(),

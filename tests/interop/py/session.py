@@ -58,11 +58,12 @@ class Session:
         return {"user_id": self.client.user_id, "device_id": self.client.device_id}
 
     async def start(self, sync_filter: dict[str, Any] | None = None) -> None:
-        """Starts to sync, until the first answer is there."""
+        """Starts to sync, by a filter kept on the server if one is given, until the first answer is there."""
+        filter_id = None if sync_filter is None else good(await self.client.upload_filter(**sync_filter)).filter_id
         self.client.add_event_callback(self._on_event, Event)
         self.client.add_to_device_callback(self._on_to_device, (KeyVerificationEvent, UnknownToDeviceEvent))
         self.client.add_response_callback(self._on_response)
-        syncing = self.client.sync_forever(timeout=LONG_POLL_MS, full_state=True, sync_filter=sync_filter)
+        syncing = self.client.sync_forever(timeout=LONG_POLL_MS, full_state=True, sync_filter=filter_id)
         self._syncing = asyncio.create_task(syncing)
         await self.until(lambda: self.client.next_batch, "the first sync")
 
