@@ -93,7 +93,9 @@ class RoomWriter:
             if joined:
                 answer.ephemeral = self._ephemeral(window, plan, receipts.get(plan.room_nid, []))
                 answer.summary = await self._summary(window, plan)
-            if answer.has_news or plan.whole or not joined or plan.moved.receipts:
+            # A receipt of one's own changes the counts, be it a private one that nobody is told of.
+            has_read = any(user == window.user_id for user, _ in plan.moved.receipts)
+            if answer.has_news or plan.whole or not joined or has_read:
                 written[plan.room_id] = answer.encode(joined=joined)
             if self._clock.seconds() - began > SLICE_S:
                 await self._clock.sleep(0)
