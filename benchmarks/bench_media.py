@@ -26,7 +26,6 @@ from PIL import Image  # noqa: E402
 from twisted.internet import reactor  # noqa: E402
 from twisted.internet.defer import Deferred  # noqa: E402
 
-from homeserver.app.media import build_media, media_apis  # noqa: E402
 from homeserver.web.server import HttpServer  # noqa: E402
 from storage.embedded import EmbeddedPostgres  # noqa: E402
 from storage.opened import prepare  # noqa: E402
@@ -160,11 +159,7 @@ async def serve(directory: Path) -> tuple[Homeserver, int, str, EmbeddedPostgres
     postgres = EmbeddedPostgres(directory / "postgres")
     prepare(postgres.dsn)
     hs = await Homeserver.start(postgres.dsn, make_config(directory))
-    router = hs.server.router
-    if router.find("POST", UPLOAD.encode()).route.pattern != UPLOAD:
-        for api in media_apis(hs.core, build_media(hs.core)):
-            router.add(api)
-    server: Any = HttpServer(router=router, reactor=reactor)  # type: ignore[arg-type]
+    server: Any = HttpServer(router=hs.server.router, reactor=reactor)  # type: ignore[arg-type]
     port = reactor.listenTCP(0, server, interface="127.0.0.1")  # type: ignore[attr-defined]
     return hs, port.getHost().port, (await hs.register("alice")).token, postgres
 
