@@ -7,7 +7,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import EventId
 from matrix.relations import relation
-from storage.change import At, Change, Insert
+from storage.change import At, Change, Delete, Insert
 from storage.events import StoredEvent
 
 MAX_LENGTH = 255
@@ -28,6 +28,8 @@ _ADD = Insert(
     key=("event_nid",),
     on_conflict="ignore",
 )
+# What is redacted relates to nothing any more: "When a child event is redacted then the relationship is broken".
+_BREAK = Delete("relations", {"event_nid": "bigint"})
 
 
 def add(change: Change, stored: StoredEvent, position: At | int) -> None:
@@ -38,6 +40,12 @@ def add(change: Change, stored: StoredEvent, position: At | int) -> None:
         return
     row = (stored.nid, stored.room_nid, to.event_id, to.rel_type, to.key)
     change.put(_ADD, (*row, event.type, event.sender, position, event.depth))
+
+
+def break_off(change: Change, redacted: StoredEvent) -> None:
+    """Takes away the relation of an event that the change redacts, if it has one."""
+    if "m.relates_to" in redacted.event.content:
+        change.put(_BREAK, (redacted.nid,))
 
 
 def has_annotated(cur: Cursor, parent_id: EventId, sender: str, event_type: str, key: str) -> bool:

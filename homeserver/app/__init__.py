@@ -11,6 +11,7 @@ from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
 from homeserver.app.media import build_media, media_apis
+from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
@@ -168,7 +169,8 @@ async def assemble(core: Core) -> Server:
     users = build_users(core, settings, hooks)
     changes = build_room_changes(core, rooms, users)
     encryption = build_encryption(core, rooms)
-    syncing = build_sync(core, users, rooms, encryption, _no_bundles)
+    reading = build_reading(core, users, rooms)
+    syncing = build_sync(core, users, rooms, encryption, reading.bundles)
     apis = [
         VersionsApi(
             unstable_features=UNSTABLE_FEATURES,
@@ -188,13 +190,10 @@ async def assemble(core: Core) -> Server:
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes),
+        *reading_apis(reading),
         *media_apis(core, build_media(core)),
         *sync_apis(users, rooms, syncing),
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
     return Server(core=core, users=users, rooms=rooms, syncing=syncing, apis=apis)
-
-
-async def _no_bundles(user_id: UserId, events: Sequence[Any]) -> dict[int, Any]:
-    return {}

@@ -289,6 +289,7 @@ class Intake:
         if may.of_user(event.sender) >= may.redact or event.sender.domain == target.event.sender.domain:
             redaction.redacted = target.nid
             change.put(event_rows.SET_REDACTED, (target.nid, redaction.nid))
+            relations.break_off(change, target)
 
     def _undo(self, decided: _Decided) -> None:
         """What was decided will not be: no look-up may find it, and no decision may stand on it.

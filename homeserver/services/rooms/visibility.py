@@ -8,7 +8,7 @@ Source: client-server API, "Room History Visibility".
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -34,6 +34,18 @@ class _History:
         return self.events[index - 1] if index else None
 
 
+@frozen(kw_only=True)
+class Seen:
+    """What a user sees of some events, in their order, and the user's own membership at each that it was loaded for.
+
+    At the others it is `membership`.
+    """
+
+    events: list[StoredEvent]
+    memberships: Mapping[int, str] = field(factory=dict)
+    membership: str | None = None
+
+
 class Visibility:
     def __init__(self, *, database: Database, events: Events, members: Members) -> None:
         self._database = database
@@ -42,13 +54,18 @@ class Visibility:
 
     async def filter(self, user_id: UserId, room_nid: int, events: Iterable[StoredEvent]) -> list[StoredEvent]:
         """Those of the events that the user may see, in their order. Whether he may ask at all is asked elsewhere."""
+        return (await self.look(user_id, room_nid, events)).events
+
+    async def look(self, user_id: UserId, room_nid: int, events: Iterable[StoredEvent]) -> Seen:
+        """As `filter`, with the user's memberships."""
         wanted = [stored for stored in events if stored.visible]
         own = (await self._members.rooms_of(user_id)).get(room_nid)
         if own is not None and own.membership == "join" and all(one.position >= own.position for one in wanted):
-            return wanted
+            return Seen(events=wanted, membership="join")
         member_key = ("m.room.member", user_id)
         histories = await self._histories(room_nid, [HISTORY_VISIBILITY, member_key])
-        return [stored for stored in wanted if _allows(stored, user_id, histories, member_key)]
+        seen = [stored for stored in wanted if _allows(stored, user_id, histories, member_key)]
+        return Seen(events=seen, memberships={one.nid: _membership(one, histories[member_key]) for one in seen})
 
     async def _histories(self, room_nid: int, keys: list[StateKey]) -> dict[StateKey, _History]:
         intervals = await self._database.read(state.history, room_nid, keys)
@@ -73,3 +90,9 @@ def _allows(stored: StoredEvent, user_id: str, histories: dict[StateKey, _Histor
         membership=None if member is None else member.event.membership,
         joined_after=any(position > stored.position for position in joins),
     )
+
+
+def _membership(stored: StoredEvent, members: _History) -> str:
+    """The user's own membership at the event; at a member event of the user's, the one that it makes."""
+    member = members.before(stored.position + 1)
+    return "leave" if member is None else member.event.membership or "leave"
