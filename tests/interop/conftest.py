@@ -6,7 +6,9 @@ instead: what fails there is a fault of the test.
 
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,12 +20,13 @@ NewUser = Callable[[Kind], RealClient]
 
 
 @pytest.fixture(scope="session")
-def homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homeserver]:
-    directory = tmp_path_factory.mktemp("homeserver")
+def homeserver() -> Iterator[Homeserver]:
     start = start_synapse if os.environ.get("INTEROP_SERVER") == "synapse" else start_hearth
-    homeserver = start(directory)
-    yield homeserver
-    homeserver.stop()
+    # Not in pytest's own directory: each run of pytest closes that to other users, and as root the database is one.
+    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
+        homeserver = start(Path(directory))
+        yield homeserver
+        homeserver.stop()
 
 
 @pytest.fixture(scope="module")
