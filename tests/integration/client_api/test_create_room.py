@@ -153,9 +153,7 @@ async def test_an_alias_is_given_once_and_a_refused_room_is_not_made(hs: Homeser
     room = await create(alice, room_alias_name="pub")
     assert await refused(alice, room_alias_name="pub") == (400, "M_ROOM_IN_USE")
     assert (await alice.get("/joined_rooms"))["joined_rooms"] == [room]
-    asked = [
-        Deferred.fromCoroutine(alice.ask("POST", "/createRoom", {"room_alias_name": "both"})) for _ in range(3)
-    ]
+    asked = [Deferred.fromCoroutine(alice.ask("POST", "/createRoom", {"room_alias_name": "both"})) for _ in range(3)]
     answers = await gatherResults(asked)
     assert sorted(answer.status for answer in answers) == [200, 400, 400]
     assert len((await alice.get("/joined_rooms"))["joined_rooms"]) == 2
