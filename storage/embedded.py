@@ -46,6 +46,10 @@ class EmbeddedPostgres:
         self.dsn = self.dsn_of(DATABASE)
         self._make_database()
 
+    def ensure_running(self) -> None:
+        """Starts the server again if it was killed. Blocks for that long."""
+        self._server.start()
+
     def dsn_of(self, database: str) -> str:
         return str(self._server.get_uri(database=database))
 

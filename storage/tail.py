@@ -5,6 +5,7 @@ connection costs a delay and nothing else.
 """
 
 import logging
+import os
 import threading
 
 import psycopg2
@@ -51,6 +52,7 @@ class Tail:
         self._instance = instance
         self._stream: Stream | None = None
         self._connection: Connection | None = None
+        self._fd = -1
         self._connecting = False
         self._reading = False
         self._wanted = False
@@ -110,7 +112,7 @@ class Tail:
     # IReadDescriptor
 
     def fileno(self) -> int:
-        return -1 if self._connection is None or self._connection.closed else self._connection.fileno()
+        return self._fd
 
     def logPrefix(self) -> str:
         return "tail"
@@ -144,6 +146,8 @@ class Tail:
         if connection is not None:
             self._reactor.removeReader(self)
             connection.close()
+            os.close(self._fd)
+            self._fd = -1
 
     def _connect(self) -> None:
         """Connecting may take long, so it has a thread of its own."""
@@ -165,6 +169,9 @@ class Tail:
             connection.close()
             return
         self._connection = connection
+        # One of our own for the same socket: libpq closes its descriptor as soon as it sees the end of the connection,
+        # and the number may be another socket's before the reactor has let go of it.
+        self._fd = os.dup(connection.fileno())
         self._reactor.addReader(self)
         # What was committed while nobody listened.
         self.catch_up()
