@@ -12,7 +12,7 @@ from homeserver.services.sync.service import Sync
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import Access, client, route
-from matrix.errors import BadRequest, InvalidParam
+from matrix.errors import BadRequest, InvalidParam, NotFound
 from matrix.filters import EMPTY, Filter, parse_filter
 from matrix.tokens import BadToken, SyncToken
 
@@ -53,7 +53,11 @@ class SyncApi:
         if not text:
             return EMPTY
         if not text.startswith("{"):
-            return await self._filter_of(call.user.user_id, text)
+            try:
+                return await self._filter_of(call.user.user_id, text)
+            except NotFound as error:
+                # As Synapse: what was not found is no /sync, which a 404 would say.
+                raise InvalidParam("No such filter") from error
         parsed = self._inline_filters.get(text)
         if parsed is None:
             parsed = _parse_inline(text)
