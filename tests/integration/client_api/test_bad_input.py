@@ -14,7 +14,7 @@ import pytest_twisted
 
 from homeserver.web.router import Access, Body
 from tests.support.attacker import Attacker, attacking
-from tests.support.endpoints import Endpoint, endpoints_of
+from tests.support.endpoints import Endpoint, endpoints_of, unserved
 from tests.support.furnished import Furnished
 from tests.support.homeserver import Homeserver
 from tests.support.http import Response
@@ -36,6 +36,8 @@ UNKNOWN_TOKEN = (401, "M_UNKNOWN_TOKEN")
 # As Synapse, these take the value itself too, without an object around it.
 BARE_VALUES = ("/pushrules/{scope}/{kind}/{rule_id}/{attribute}",)
 ODD_IN_QUERY = ("", "\x00", "%", "\U0001f525", "x" * 5000, "null", "-0", "s0_0", "t1-1_0", "{", "[]", "{}")
+# As Synapse: without it, forwards.
+OPTIONAL_HERE = ("dir",)
 # Parameters that say what we never do: send elsewhere.
 UNREAD = ("allow_redirect",)
 # Wrong types that are borne, for what clients have sent for years. By the path below v3 and the place in the body.
@@ -90,6 +92,30 @@ async def test_without_a_valid_token_nothing_is_done(hs: Homeserver, world: Furn
         )
         if needed:
             attacker.expect(f"{endpoint} [a bad token in the query]", response, UNKNOWN_TOKEN, (400, "M_INVALID_PARAM"))
+    assert not attacker.faults, "\n".join(attacker.faults)
+
+
+async def test_what_is_not_there_is_unrecognized(hs: Homeserver, world: Furnished, attacker: Attacker) -> None:
+    missing = [tuple(each.split()) for each in unserved(hs.server.router)]
+    paths = {world.url(endpoint) for endpoint in every(hs)}
+    for method, path in [
+        *missing,
+        *(("PATCH", path) for path in paths),
+        *(("GET", path + "/and/so/on/x") for path in paths),
+    ]:
+        response = await attacker.send(method, path, what=f"{method} {path}", token=world.admin.token)
+        if response is not None and response.status != 400:
+            attacker.expect(f"{method} {path}", response, (404, "M_UNRECOGNIZED"), (405, "M_UNRECOGNIZED"))
+    assert not attacker.faults, "\n".join(attacker.faults)
+
+
+async def test_a_browser_may_ask_before_every_request(hs: Homeserver, world: Furnished, attacker: Attacker) -> None:
+    for endpoint in endpoints_of(hs.server.router):
+        response = await attacker.send("OPTIONS", world.url(endpoint), what=f"OPTIONS {endpoint}", token="garbage")
+        assert response is not None
+        assert (response.status, response.body) == (204, b"")
+        assert endpoint.method in response.headers["access-control-allow-methods"]
+        assert "Authorization" in response.headers["access-control-allow-headers"]
     assert not attacker.faults, "\n".join(attacker.faults)
 
 
@@ -153,7 +179,7 @@ async def test_a_query_parameter_out_of_its_range(hs: Homeserver, world: Furnish
         for name, schema in endpoint.query.items():
             if name in UNREAD:
                 continue
-            if schema.get("required"):
+            if schema.get("required") and name not in OPTIONAL_HERE:
                 rest = {other: value for other, value in good.items() if other != name}
                 response = await _query(attacker, world, endpoint, rest, f"without {name}")
                 attacker.expect(f"{endpoint} [without {name}]", response, (400, "M_MISSING_PARAM"))

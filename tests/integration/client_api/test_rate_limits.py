@@ -36,6 +36,10 @@ async def registration(hs: Homeserver, alice: Client, bob: Client, room: str) ->
     return await hs.ask("POST", "/register", body)
 
 
+async def availability(hs: Homeserver, alice: Client, bob: Client, room: str) -> Response:
+    return await hs.ask("GET", "/register/available", username=f"new{next(NUMBERS)}")
+
+
 async def token_validity(hs: Homeserver, alice: Client, bob: Client, room: str) -> Response:
     return await hs.ask("GET", "/_matrix/client/v1/register/m.login.registration_token/validity?token=abc")
 
@@ -86,6 +90,7 @@ Act = Callable[[Homeserver, Client, Client, str], Awaitable[Response]]
         ("rc_admin_redaction: ONE", redaction),
         ("rc_registration: ONE", registration),
         ("rc_registration_token_validity: ONE", token_validity),
+        ("rc_registration_token_validity: ONE", availability),
         ("rc_login: {address: ONE}", login),
         ("rc_login: {account: ONE}", login),
         ("rc_login: {failed_attempts: ONE}", wrong_login),
