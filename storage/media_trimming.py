@@ -74,12 +74,7 @@ def known_files(cur: Cursor, names: Sequence[str]) -> set[str]:
     return {str(name) for (name,) in cur}
 
 
-def delete_expired_previews(cur: Cursor, now_ms: int, limit: int) -> tuple[int, list[str]]:
-    """Forgets previews of links that are too old; gives how many, and the media ids of their images."""
-    cur.execute(
-        "DELETE FROM url_previews WHERE url_sha256 IN (SELECT url_sha256 FROM url_previews"
-        " WHERE expires_ms < %s LIMIT %s) RETURNING image",
-        (now_ms, limit),
-    )
-    images = [image for (image,) in cur]
-    return len(images), [str(image) for image in images if image is not None]
+def preview_images(cur: Cursor, before_ms: int, limit: int) -> list[tuple[str, str]]:
+    """Images of previews that were made before then."""
+    cur.execute("SELECT origin, media_id FROM media WHERE of_preview AND created_ms < %s LIMIT %s", (before_ms, limit))
+    return [(str(origin), str(media_id)) for origin, media_id in cur]

@@ -11,15 +11,19 @@ from homeserver.app.core import Core
 from homeserver.app.settings import Limits
 from homeserver.client_api.media import MediaApi, UploadApi
 from homeserver.client_api.media_legacy import LegacyMediaApi
+from homeserver.client_api.media_previews import PreviewApi
 from homeserver.client_api.media_replies import MediaReplies
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.moderation import MediaModeration
+from homeserver.services.media.previews import Previews, PreviewSettings
 from homeserver.services.media.repository import Announcer, Remote, Repository
 from homeserver.services.media.settings import MediaSettings, RetentionSettings, ThumbnailSettings, UploadQuota
 from homeserver.services.media.thumbnail_choice import Box
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.upkeep import MediaUpkeep, until_done
 from homeserver.services.media.uploads import Uploads
+from homeserver.web.addresses import AddressRules
+from homeserver.web.agent import OutgoingHttp
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +41,7 @@ class Media:
     thumbnails: Thumbnails
     moderation: MediaModeration
     upkeep: MediaUpkeep
+    previews: Previews | None
 
 
 def build_media(core: Core, remote: Remote | None = None) -> Media:
@@ -58,19 +63,21 @@ def build_media(core: Core, remote: Remote | None = None) -> Media:
         max_image_pixels=options.max_image_pixels,
     )
     moderation = MediaModeration(database=database, clock=clock, files=files, in_thread=in_thread, announcer=announcer)
+    uploads = Uploads(
+        database=database,
+        clock=clock,
+        files=files,
+        in_thread=in_thread,
+        announcer=announcer,
+        settings=settings,
+        server_name=core.server_name,
+    )
     media = Media(
+        previews=_previews(core, uploads, in_thread),
         files=files,
         in_thread=in_thread,
         repository=Repository(database=database, clock=clock, is_local=core.is_local, settings=settings, remote=remote),
-        uploads=Uploads(
-            database=database,
-            clock=clock,
-            files=files,
-            in_thread=in_thread,
-            announcer=announcer,
-            settings=settings,
-            server_name=core.server_name,
-        ),
+        uploads=uploads,
         thumbnails=Thumbnails(database=database, clock=clock, files=files, in_thread=in_thread, settings=thumbnails),
         moderation=moderation,
         upkeep=MediaUpkeep(
@@ -93,12 +100,42 @@ def build_media(core: Core, remote: Remote | None = None) -> Media:
     return media
 
 
+def _previews(core: Core, uploads: Uploads, in_thread: InThread) -> Previews | None:
+    """None unless the operator has switched them on."""
+    options = core.config.media
+    if not options.url_preview_enabled:
+        return None
+    blocked = options.url_preview_ip_range_blacklist
+    rules = AddressRules.parse(
+        core.config.federation.ip_range_blacklist if blocked is None else blocked,
+        options.url_preview_ip_range_whitelist,
+    )
+    return Previews(
+        database=core.storage.database,
+        clock=core.clock,
+        http=OutgoingHttp(reactor=core.reactor, rules=rules, user_agent="Hearth (bot; link preview)"),
+        uploads=uploads,
+        in_thread=in_thread,
+        settings=PreviewSettings(
+            max_page_bytes=options.max_spider_size,
+            max_image_pixels=options.max_image_pixels,
+            languages=options.url_preview_accept_language,
+            blocked=tuple(
+                {str(part): str(pattern) for part, pattern in entry.items()}
+                for entry in options.url_preview_url_blacklist
+            ),
+        ),
+    )
+
+
 def media_apis(core: Core, media: Media) -> Sequence[object]:
     if not core.config.media.enable_media_repo:
         return []
     replies = MediaReplies(files=media.files, in_thread=media.in_thread)
     repository, thumbnails = media.repository, media.thumbnails
+    apis: list[object] = [] if media.previews is None else [PreviewApi(previews=media.previews)]
     return [
+        *apis,
         UploadApi(uploads=media.uploads, create_limit=Limits(core.clock).make(core.config.ratelimits.rc_media_create)),
         MediaApi(
             repository=repository,

@@ -24,13 +24,14 @@ CREATE TABLE media (
     authenticated bool NOT NULL,
     -- Cannot be quarantined.
     protected bool NOT NULL DEFAULT false,
-    -- An image of a link's preview: deleted with it.
+    -- An image of a link's preview: deleted after some days.
     of_preview bool NOT NULL DEFAULT false,
     PRIMARY KEY (origin, media_id)
 );
 CREATE INDEX media_of_file ON media (file_nid);
 CREATE INDEX media_of_user ON media (uploader, created_ms) WHERE uploader IS NOT NULL;
 CREATE INDEX media_announced ON media (expires_ms) WHERE file_nid IS NULL;
+CREATE INDEX media_of_previews ON media (created_ms) WHERE of_preview;
 CREATE INDEX media_by_last_access ON media ((coalesce(last_access_ms, created_ms)));
 
 -- By content, so that media uploaded later with the same content is quarantined too.
@@ -58,10 +59,7 @@ CREATE INDEX media_thumbnails_by_last_access ON media_thumbnails (last_access_ms
 -- `url_sha256` stands for the link, which may be too long for an index.
 CREATE TABLE url_previews (
     url_sha256 bytea PRIMARY KEY,
-    made_ms bigint NOT NULL,
     expires_ms bigint NOT NULL,
-    json text NOT NULL,
-    -- The media id of the image, if there is one.
-    image text
+    json text NOT NULL
 );
 CREATE INDEX url_previews_by_expiry ON url_previews (expires_ms);

@@ -1,6 +1,6 @@
 """What goes by itself: uploads that were not made, thumbnails that nobody asks for, media beyond its time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.media.files import Files, InThread
@@ -9,11 +9,14 @@ from homeserver.services.media.moderation import MediaModeration
 from homeserver.services.media.settings import DAY_MS, RetentionSettings
 from matrix.ids import ServerName
 from storage import media_trimming as rows
+from storage import url_previews
 from storage.database import Database
 
 BATCH = 500
 # A thumbnail is made again when it is asked for.
 THUMBNAILS_KEPT_MS = 90 * DAY_MS
+# Clients show a preview for some time after they got it.
+PREVIEW_IMAGES_KEPT_MS = 3 * DAY_MS
 # An upload takes no longer between two writes.
 UNSETTLED_MS = DAY_MS
 # A batch that was full is followed by another at once, but others must have their turn.
@@ -50,6 +53,7 @@ class MediaUpkeep:
             "media.trim_announced": self.trim_announced,
             "media.trim_thumbnails": self.trim_thumbnails,
             "media.trim_previews": self.trim_previews,
+            "media.trim_preview_images": self.trim_preview_images,
             "media.trim_local": self.trim_local,
             "media.trim_remote": self.trim_remote,
             "media.sweep": self.sweep,
@@ -65,10 +69,12 @@ class MediaUpkeep:
         return len(names)
 
     async def trim_previews(self) -> int:
-        count, images = await self._database.run(rows.delete_expired_previews, self._clock.now_ms(), BATCH)
-        if images:
-            await self._moderation.delete([MediaKey(self._server_name, image) for image in images])
-        return count
+        return await self._database.run(url_previews.delete_expired, self._clock.now_ms(), BATCH)
+
+    async def trim_preview_images(self) -> int:
+        images = await self._database.read(rows.preview_images, self._clock.now_ms() - PREVIEW_IMAGES_KEPT_MS, BATCH)
+        await self._delete(images)
+        return len(images)
 
     async def trim_local(self) -> int:
         return await self._trim(self._settings.local_ms, local=True)
@@ -86,9 +92,12 @@ class MediaUpkeep:
             before_ms=self._clock.now_ms() - kept_ms,
             limit=BATCH,
         )
-        if unused:
-            await self._moderation.delete([MediaKey(ServerName(origin), media_id) for origin, media_id in unused])
+        await self._delete(unused)
         return len(unused)
+
+    async def _delete(self, media: Sequence[tuple[str, str]]) -> None:
+        if media:
+            await self._moderation.delete([MediaKey(ServerName(origin), media_id) for origin, media_id in media])
 
     async def sweep(self) -> int:
         """Decides on files whose writers died: those that a row names stay."""
