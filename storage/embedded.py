@@ -46,6 +46,11 @@ class EmbeddedPostgres:
         self.dsn = self.dsn_of(DATABASE)
         self._make_database()
 
+    @property
+    def programs(self) -> Path:
+        """The folder of its programs: psql, pg_dump, pg_restore."""
+        return Path(self._server.bin_path)
+
     def ensure_running(self) -> None:
         """Starts the server again if it was killed. Blocks for that long."""
         self._server.start()

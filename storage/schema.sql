@@ -1,0 +1,734 @@
+-- What the files of storage/migrations make, all together: for reading. Written by scripts/dump-schema.
+-- A test compares it with what the migrations make today.
+
+CREATE TABLE access_tokens (
+    token_id bigint NOT NULL,
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    device_id text,
+    created_ms bigint NOT NULL,
+    expires_ms bigint,
+    refresh_hash bytea,
+    used boolean DEFAULT true NOT NULL,
+    validated_ms bigint,
+    made_by text
+);
+
+ALTER TABLE access_tokens ALTER COLUMN token_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME access_tokens_token_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE account_data (
+    user_id text NOT NULL,
+    room_id text NOT NULL,
+    type text NOT NULL,
+    content text NOT NULL,
+    "position" bigint NOT NULL,
+    deleted boolean DEFAULT false NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE committers (
+    instance text NOT NULL,
+    number bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE cross_signing_keys (
+    user_id text NOT NULL,
+    usage text NOT NULL,
+    key_id text NOT NULL,
+    "json" text NOT NULL
+);
+
+CREATE TABLE dehydrated_devices (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    device_data text NOT NULL
+);
+
+CREATE TABLE device_keys (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    "json" text NOT NULL
+);
+
+CREATE TABLE device_list_changes (
+    user_id text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE devices (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    display_name text,
+    created_ms bigint NOT NULL,
+    last_seen_ms bigint,
+    last_seen_ip text,
+    last_seen_user_agent text
+)
+WITH (fillfactor='80');
+
+CREATE SEQUENCE event_nids
+    START WITH 1
+    INCREMENT BY 256
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE event_state (
+    event_nid bigint NOT NULL,
+    base bigint NOT NULL,
+    state_key_nids integer[] NOT NULL,
+    event_nids bigint[] NOT NULL
+);
+
+CREATE TABLE event_transactions (
+    user_id text NOT NULL,
+    device text NOT NULL,
+    transaction_id text NOT NULL,
+    event_nid bigint NOT NULL,
+    made_ms bigint NOT NULL,
+    scope text DEFAULT ''::text NOT NULL
+);
+
+CREATE TABLE event_words (
+    "position" bigint NOT NULL,
+    words tsvector NOT NULL
+);
+
+CREATE TABLE event_words_progress (
+    one boolean DEFAULT true NOT NULL,
+    newest bigint NOT NULL,
+    oldest bigint NOT NULL,
+    CONSTRAINT event_words_progress_one_check CHECK (one)
+);
+
+CREATE TABLE events (
+    event_nid bigint NOT NULL,
+    room_nid integer NOT NULL,
+    "position" bigint,
+    depth bigint NOT NULL,
+    event_id text NOT NULL,
+    type text NOT NULL,
+    sender text NOT NULL,
+    origin_server_ts bigint NOT NULL,
+    state_key_nid integer,
+    flags smallint DEFAULT 0 NOT NULL,
+    replaces bigint,
+    redacted_by bigint,
+    prev_nids bigint[] NOT NULL,
+    auth_nids bigint[] NOT NULL,
+    "json" text NOT NULL
+)
+WITH (fillfactor='95');
+
+CREATE TABLE fallback_keys (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    algorithm text NOT NULL,
+    key_id text NOT NULL,
+    "json" text NOT NULL,
+    used boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE filters (
+    filter_id bigint NOT NULL,
+    user_id text NOT NULL,
+    hash bytea NOT NULL,
+    "json" text NOT NULL
+);
+
+ALTER TABLE filters ALTER COLUMN filter_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME filters_filter_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE key_backup_sessions (
+    user_id text NOT NULL,
+    version integer NOT NULL,
+    room_id text NOT NULL,
+    session_id text NOT NULL,
+    is_verified boolean NOT NULL,
+    first_message_index bigint NOT NULL,
+    forwarded_count bigint NOT NULL,
+    "json" text NOT NULL
+);
+
+CREATE TABLE key_backups (
+    user_id text NOT NULL,
+    version integer NOT NULL,
+    algorithm text NOT NULL,
+    auth_data text NOT NULL,
+    etag bigint DEFAULT 0 NOT NULL,
+    count integer DEFAULT 0 NOT NULL,
+    deleted boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE key_signatures (
+    target_user_id text NOT NULL,
+    target text NOT NULL,
+    signer_user_id text NOT NULL,
+    signer_key_id text NOT NULL,
+    signature text NOT NULL
+);
+
+CREATE TABLE login_tokens (
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    expires_ms bigint NOT NULL
+);
+
+CREATE TABLE media (
+    origin text NOT NULL,
+    media_id text NOT NULL,
+    file_nid bigint,
+    uploader text,
+    content_type text DEFAULT 'application/octet-stream'::text NOT NULL,
+    file_name text,
+    created_ms bigint NOT NULL,
+    expires_ms bigint,
+    last_access_ms bigint,
+    authenticated boolean NOT NULL,
+    protected boolean DEFAULT false NOT NULL,
+    of_preview boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE media_files (
+    file_nid bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    name text NOT NULL,
+    length bigint NOT NULL
+);
+
+ALTER TABLE media_files ALTER COLUMN file_nid ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME media_files_file_nid_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE media_quarantine (
+    sha256 bytea NOT NULL,
+    quarantined_by text NOT NULL,
+    at_ms bigint NOT NULL
+);
+
+CREATE TABLE media_thumbnails (
+    file_nid bigint NOT NULL,
+    width integer NOT NULL,
+    height integer NOT NULL,
+    method text NOT NULL,
+    animated boolean NOT NULL,
+    content_type text NOT NULL,
+    length integer NOT NULL,
+    name text NOT NULL,
+    last_access_ms bigint NOT NULL
+);
+
+CREATE TABLE memberships (
+    room_nid integer NOT NULL,
+    user_id text NOT NULL,
+    membership text NOT NULL,
+    event_nid bigint NOT NULL,
+    "position" bigint NOT NULL,
+    forgotten boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE missing_prev_events (
+    room_nid integer NOT NULL,
+    event_id text NOT NULL,
+    referrer_nid bigint NOT NULL
+);
+
+CREATE SEQUENCE numbered_localparts
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE one_time_keys (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    algorithm text NOT NULL,
+    key_id text NOT NULL,
+    nid bigint NOT NULL,
+    "json" text NOT NULL
+);
+
+ALTER TABLE one_time_keys ALTER COLUMN nid ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME one_time_keys_nid_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE presence (
+    user_id text NOT NULL,
+    presence text NOT NULL,
+    status_msg text,
+    last_active_ms bigint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE profiles (
+    user_id text NOT NULL,
+    displayname text,
+    avatar_url text,
+    fields text DEFAULT '{}'::text NOT NULL
+);
+
+CREATE TABLE published_rooms (
+    room_nid integer NOT NULL,
+    appservice_id text DEFAULT ''::text NOT NULL,
+    network_id text DEFAULT ''::text NOT NULL
+);
+
+CREATE TABLE push_rules (
+    user_id text NOT NULL,
+    rules text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE receipts (
+    room_nid integer NOT NULL,
+    user_id text NOT NULL,
+    receipt_type text NOT NULL,
+    thread_id text NOT NULL,
+    event_id text NOT NULL,
+    event_position bigint NOT NULL,
+    ts bigint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE refresh_tokens (
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    next_hash bytea,
+    expires_ms bigint,
+    ends_ms bigint
+);
+
+CREATE TABLE registration_tokens (
+    token text NOT NULL,
+    uses_allowed integer,
+    pending integer DEFAULT 0 NOT NULL,
+    completed integer DEFAULT 0 NOT NULL,
+    expires_ms bigint
+);
+
+CREATE TABLE relations (
+    event_nid bigint NOT NULL,
+    room_nid integer NOT NULL,
+    parent_id text NOT NULL,
+    rel_type text NOT NULL,
+    aggregation_key text,
+    type text NOT NULL,
+    sender text NOT NULL,
+    "position" bigint NOT NULL,
+    depth bigint NOT NULL
+);
+
+CREATE TABLE reports (
+    report_id bigint NOT NULL,
+    received_ms bigint NOT NULL,
+    reporter text NOT NULL,
+    room_id text,
+    event_id text,
+    user_id text,
+    reason text,
+    score integer
+);
+
+ALTER TABLE reports ALTER COLUMN report_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME reports_report_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE room_aliases (
+    alias text NOT NULL,
+    room_nid integer NOT NULL,
+    creator text NOT NULL
+);
+
+CREATE SEQUENCE room_nids
+    START WITH 1
+    INCREMENT BY 16
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE room_state (
+    room_nid integer NOT NULL,
+    state_key_nid integer NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    event_nid bigint NOT NULL
+);
+
+CREATE TABLE rooms (
+    room_nid integer NOT NULL,
+    room_id text NOT NULL,
+    version text NOT NULL,
+    creator text NOT NULL,
+    room_type text,
+    head bigint DEFAULT 0 NOT NULL,
+    extremities bigint[] DEFAULT '{}'::bigint[] NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE setup_token (
+    one boolean DEFAULT true NOT NULL,
+    token text NOT NULL,
+    CONSTRAINT setup_token_one_check CHECK (one)
+);
+
+CREATE TABLE signature_changes (
+    reader_id text NOT NULL,
+    user_id text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE state_keys (
+    state_key_nid integer NOT NULL,
+    type text NOT NULL,
+    state_key text NOT NULL
+);
+
+ALTER TABLE state_keys ALTER COLUMN state_key_nid ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME state_keys_state_key_nid_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE stream (
+    "position" bigint NOT NULL,
+    kind text NOT NULL,
+    room_nid integer,
+    user_id text,
+    body text NOT NULL
+);
+
+CREATE TABLE stream_head (
+    one boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT stream_head_one_check CHECK (one)
+);
+
+CREATE TABLE to_device (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    "position" bigint NOT NULL,
+    "json" text NOT NULL
+);
+
+CREATE TABLE to_device_transactions (
+    sender text NOT NULL,
+    device text NOT NULL,
+    transaction_id text NOT NULL,
+    made_ms bigint NOT NULL
+);
+
+CREATE TABLE ui_auth_sessions (
+    session_id text NOT NULL,
+    created_ms bigint NOT NULL,
+    operation text NOT NULL,
+    completed text NOT NULL
+);
+
+CREATE TABLE url_previews (
+    url_sha256 bytea NOT NULL,
+    expires_ms bigint NOT NULL,
+    "json" text NOT NULL
+);
+
+CREATE TABLE users (
+    user_id text NOT NULL,
+    password_hash text,
+    created_ms bigint NOT NULL,
+    is_admin boolean DEFAULT false NOT NULL,
+    is_guest boolean DEFAULT false NOT NULL,
+    is_deactivated boolean DEFAULT false NOT NULL,
+    is_erased boolean DEFAULT false NOT NULL,
+    is_locked boolean DEFAULT false NOT NULL,
+    is_suspended boolean DEFAULT false NOT NULL,
+    is_shadow_banned boolean DEFAULT false NOT NULL,
+    appservice_id text,
+    user_type text
+);
+
+CREATE TABLE users_leaving (
+    user_id text NOT NULL
+);
+
+ALTER TABLE ONLY access_tokens
+    ADD CONSTRAINT access_tokens_pkey PRIMARY KEY (token_id);
+
+ALTER TABLE ONLY access_tokens
+    ADD CONSTRAINT access_tokens_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY account_data
+    ADD CONSTRAINT account_data_pkey PRIMARY KEY (user_id, room_id, type);
+
+ALTER TABLE ONLY committers
+    ADD CONSTRAINT committers_pkey PRIMARY KEY (instance);
+
+ALTER TABLE ONLY cross_signing_keys
+    ADD CONSTRAINT cross_signing_keys_pkey PRIMARY KEY (user_id, usage);
+
+ALTER TABLE ONLY dehydrated_devices
+    ADD CONSTRAINT dehydrated_devices_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY device_keys
+    ADD CONSTRAINT device_keys_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY device_list_changes
+    ADD CONSTRAINT device_list_changes_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY event_state
+    ADD CONSTRAINT event_state_pkey PRIMARY KEY (event_nid);
+
+ALTER TABLE ONLY event_transactions
+    ADD CONSTRAINT event_transactions_pkey PRIMARY KEY (user_id, device, scope, transaction_id);
+
+ALTER TABLE ONLY event_words
+    ADD CONSTRAINT event_words_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY event_words_progress
+    ADD CONSTRAINT event_words_progress_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY events
+    ADD CONSTRAINT events_event_id_key UNIQUE (event_id);
+
+ALTER TABLE ONLY events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (event_nid);
+
+ALTER TABLE ONLY fallback_keys
+    ADD CONSTRAINT fallback_keys_pkey PRIMARY KEY (user_id, device_id, algorithm);
+
+ALTER TABLE ONLY filters
+    ADD CONSTRAINT filters_pkey PRIMARY KEY (filter_id);
+
+ALTER TABLE ONLY filters
+    ADD CONSTRAINT filters_user_id_hash_key UNIQUE (user_id, hash);
+
+ALTER TABLE ONLY key_backup_sessions
+    ADD CONSTRAINT key_backup_sessions_pkey PRIMARY KEY (user_id, version, room_id, session_id);
+
+ALTER TABLE ONLY key_backups
+    ADD CONSTRAINT key_backups_pkey PRIMARY KEY (user_id, version);
+
+ALTER TABLE ONLY key_signatures
+    ADD CONSTRAINT key_signatures_pkey PRIMARY KEY (target_user_id, target, signer_user_id, signer_key_id);
+
+ALTER TABLE ONLY login_tokens
+    ADD CONSTRAINT login_tokens_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY media_files
+    ADD CONSTRAINT media_files_pkey PRIMARY KEY (file_nid);
+
+ALTER TABLE ONLY media_files
+    ADD CONSTRAINT media_files_sha256_key UNIQUE (sha256);
+
+ALTER TABLE ONLY media
+    ADD CONSTRAINT media_pkey PRIMARY KEY (origin, media_id);
+
+ALTER TABLE ONLY media_quarantine
+    ADD CONSTRAINT media_quarantine_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY media_thumbnails
+    ADD CONSTRAINT media_thumbnails_pkey PRIMARY KEY (file_nid, width, height, method, animated);
+
+ALTER TABLE ONLY memberships
+    ADD CONSTRAINT memberships_pkey PRIMARY KEY (room_nid, user_id);
+
+ALTER TABLE ONLY migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY missing_prev_events
+    ADD CONSTRAINT missing_prev_events_pkey PRIMARY KEY (room_nid, event_id, referrer_nid);
+
+ALTER TABLE ONLY one_time_keys
+    ADD CONSTRAINT one_time_keys_pkey PRIMARY KEY (user_id, device_id, algorithm, key_id);
+
+ALTER TABLE ONLY presence
+    ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY profiles
+    ADD CONSTRAINT profiles_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY published_rooms
+    ADD CONSTRAINT published_rooms_pkey PRIMARY KEY (appservice_id, network_id, room_nid);
+
+ALTER TABLE ONLY push_rules
+    ADD CONSTRAINT push_rules_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY receipts
+    ADD CONSTRAINT receipts_pkey PRIMARY KEY (room_nid, user_id, receipt_type, thread_id);
+
+ALTER TABLE ONLY refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY registration_tokens
+    ADD CONSTRAINT registration_tokens_pkey PRIMARY KEY (token);
+
+ALTER TABLE ONLY relations
+    ADD CONSTRAINT relations_pkey PRIMARY KEY (event_nid);
+
+ALTER TABLE ONLY reports
+    ADD CONSTRAINT reports_pkey PRIMARY KEY (report_id);
+
+ALTER TABLE ONLY room_aliases
+    ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
+
+ALTER TABLE ONLY room_state
+    ADD CONSTRAINT room_state_pkey PRIMARY KEY (room_nid, state_key_nid, since);
+
+ALTER TABLE ONLY rooms
+    ADD CONSTRAINT rooms_pkey PRIMARY KEY (room_nid);
+
+ALTER TABLE ONLY rooms
+    ADD CONSTRAINT rooms_room_id_key UNIQUE (room_id);
+
+ALTER TABLE ONLY setup_token
+    ADD CONSTRAINT setup_token_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY signature_changes
+    ADD CONSTRAINT signature_changes_pkey PRIMARY KEY (reader_id, user_id);
+
+ALTER TABLE ONLY state_keys
+    ADD CONSTRAINT state_keys_pkey PRIMARY KEY (state_key_nid);
+
+ALTER TABLE ONLY state_keys
+    ADD CONSTRAINT state_keys_type_state_key_key UNIQUE (type, state_key);
+
+ALTER TABLE ONLY stream_head
+    ADD CONSTRAINT stream_head_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY stream
+    ADD CONSTRAINT stream_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY to_device
+    ADD CONSTRAINT to_device_pkey PRIMARY KEY (user_id, device_id, "position");
+
+ALTER TABLE ONLY to_device_transactions
+    ADD CONSTRAINT to_device_transactions_pkey PRIMARY KEY (sender, device, transaction_id);
+
+ALTER TABLE ONLY ui_auth_sessions
+    ADD CONSTRAINT ui_auth_sessions_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY url_previews
+    ADD CONSTRAINT url_previews_pkey PRIMARY KEY (url_sha256);
+
+ALTER TABLE ONLY users_leaving
+    ADD CONSTRAINT users_leaving_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (user_id);
+
+CREATE INDEX access_tokens_by_refresh ON access_tokens USING btree (refresh_hash) WHERE (refresh_hash IS NOT NULL);
+
+CREATE INDEX access_tokens_by_user ON access_tokens USING btree (user_id, device_id);
+
+CREATE INDEX account_data_by_position ON account_data USING btree (user_id, "position");
+
+CREATE INDEX device_list_changes_by_position ON device_list_changes USING btree ("position");
+
+CREATE INDEX event_transactions_by_age ON event_transactions USING btree (made_ms);
+
+CREATE INDEX event_transactions_by_event ON event_transactions USING btree (event_nid);
+
+CREATE INDEX event_words_by_word ON event_words USING gin (words);
+
+CREATE UNIQUE INDEX events_at_position ON events USING btree ("position") WHERE ("position" IS NOT NULL);
+
+CREATE INDEX events_by_depth ON events USING btree (room_nid, depth, "position") WHERE ("position" IS NOT NULL);
+
+CREATE INDEX events_by_position ON events USING btree (room_nid, "position") WHERE ("position" IS NOT NULL);
+
+CREATE INDEX events_by_time ON events USING btree (room_nid, origin_server_ts) WHERE ("position" IS NOT NULL);
+
+CREATE INDEX key_signatures_by_signer ON key_signatures USING btree (signer_user_id, signer_key_id);
+
+CREATE INDEX login_tokens_by_age ON login_tokens USING btree (expires_ms);
+
+CREATE INDEX media_announced ON media USING btree (expires_ms) WHERE (file_nid IS NULL);
+
+CREATE INDEX media_by_last_access ON media USING btree (COALESCE(last_access_ms, created_ms));
+
+CREATE INDEX media_of_file ON media USING btree (file_nid);
+
+CREATE INDEX media_of_previews ON media USING btree (created_ms) WHERE of_preview;
+
+CREATE INDEX media_of_user ON media USING btree (uploader, created_ms) WHERE (uploader IS NOT NULL);
+
+CREATE INDEX media_thumbnails_by_last_access ON media_thumbnails USING btree (last_access_ms);
+
+CREATE INDEX memberships_by_user ON memberships USING btree (user_id, membership);
+
+CREATE UNIQUE INDEX one_time_keys_in_order ON one_time_keys USING btree (user_id, device_id, algorithm, nid);
+
+CREATE INDEX published_rooms_by_room ON published_rooms USING btree (room_nid);
+
+CREATE INDEX receipts_by_position ON receipts USING btree (room_nid, "position");
+
+CREATE INDEX receipts_by_user ON receipts USING btree (user_id);
+
+CREATE INDEX refresh_tokens_by_next ON refresh_tokens USING btree (next_hash) WHERE (next_hash IS NOT NULL);
+
+CREATE INDEX refresh_tokens_by_user ON refresh_tokens USING btree (user_id, device_id);
+
+CREATE INDEX relations_of_parent ON relations USING btree (parent_id, rel_type, depth, "position");
+
+CREATE INDEX relations_of_threads ON relations USING btree (room_nid, depth, "position") WHERE (rel_type = 'm.thread'::text);
+
+CREATE INDEX room_aliases_of_room ON room_aliases USING btree (room_nid);
+
+CREATE INDEX room_state_current ON room_state USING btree (room_nid, state_key_nid) INCLUDE (event_nid) WHERE (until IS NULL);
+
+CREATE INDEX room_state_since ON room_state USING btree (room_nid, since);
+
+CREATE INDEX to_device_transactions_by_age ON to_device_transactions USING btree (made_ms);
+
+CREATE INDEX ui_auth_sessions_by_age ON ui_auth_sessions USING btree (created_ms);
+
+CREATE INDEX url_previews_by_expiry ON url_previews USING btree (expires_ms);
+
+ALTER TABLE ONLY media
+    ADD CONSTRAINT media_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);
+
+ALTER TABLE ONLY media_thumbnails
+    ADD CONSTRAINT media_thumbnails_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);
