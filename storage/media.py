@@ -60,6 +60,18 @@ class NewFile:
     length: int
 
 
+@frozen
+class Quota:
+    """At most so much by one user since then."""
+
+    since_ms: int
+    max_bytes: int
+
+
+class OverQuota(Exception):
+    """The user has uploaded as much as he may."""
+
+
 class Unexpected(Exception):
     """The media is not there, or not any more what the caller took it for."""
 
@@ -89,8 +101,12 @@ def _media(row: tuple[Any, ...]) -> Media:
     return Media(row[0], row[1], file, *row[2:10])
 
 
-def add_media(cur: Cursor, media: NewMedia, file: NewFile) -> str:
-    """New media with its file. Gives the name of the file that holds the content: an older one, if it is equal."""
+def add_media(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quota] = ()) -> str:
+    """New media with its file. Gives the name of the file that holds the content: an older one, if it is equal.
+
+    Raises: OverQuota.
+    """
+    _keep_within(cur, media, file, quotas)
     nid, name = _put_file(cur, file)
     cur.execute(
         "INSERT INTO media (origin, media_id, file_nid, uploader, content_type, file_name, created_ms, authenticated,"
@@ -103,8 +119,9 @@ def add_media(cur: Cursor, media: NewMedia, file: NewFile) -> str:
     return name
 
 
-def fill_media(cur: Cursor, media: NewMedia, file: NewFile) -> str:
-    """Announced media gets its file; else as `add_media`. Raises: Unexpected if it has one, or is too late."""
+def fill_media(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quota] = ()) -> str:
+    """Announced media gets its file; else as `add_media`. Raises: OverQuota; Unexpected if it has one already."""
+    _keep_within(cur, media, file, quotas)
     nid, name = _put_file(cur, file)
     cur.execute(
         "UPDATE media SET file_nid = %s, content_type = %s, file_name = %s, created_ms = %s, expires_ms = NULL,"
@@ -131,26 +148,34 @@ def _put_file(cur: Cursor, file: NewFile) -> tuple[int, str]:
     return int(row[0]), str(row[1])
 
 
-def uploaded_bytes(cur: Cursor, uploader: str, since_ms: int) -> int:
-    """How much a user has uploaded since then."""
-    cur.execute(
-        "SELECT coalesce(sum(f.length), 0)::bigint FROM media m JOIN media_files f USING (file_nid)"
-        " WHERE m.uploader = %s AND m.created_ms >= %s",
-        (uploader, since_ms),
-    )
-    row = cur.fetchone()
-    assert row is not None
-    return int(row[0])
+def _keep_within(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quota]) -> None:
+    if media.uploader is not None and quotas:
+        _one_upload_at_a_time(cur, media.uploader)
+        check_quotas(cur, media.uploader, file.length, quotas)
 
 
-def one_upload_at_a_time(cur: Cursor, uploader: str) -> None:
+def check_quotas(cur: Cursor, uploader: str, length: int, quotas: Sequence[Quota]) -> None:
+    """Raises: OverQuota if the user may not upload so much more."""
+    for quota in quotas:
+        cur.execute(
+            "SELECT coalesce(sum(f.length), 0)::bigint FROM media m JOIN media_files f USING (file_nid)"
+            " WHERE m.uploader = %s AND m.created_ms >= %s",
+            (uploader, quota.since_ms),
+        )
+        row = cur.fetchone()
+        assert row is not None
+        if row[0] + length > quota.max_bytes:
+            raise OverQuota
+
+
+def _one_upload_at_a_time(cur: Cursor, uploader: str) -> None:
     """Until the transaction ends, nobody else counts or adds what this user uploads."""
     cur.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_UPLOADS_LOCK, uploader))
 
 
 def announce_media(cur: Cursor, media: NewMedia, expires_ms: int, max_announced: int) -> int | None:
     """Adds media that is to be uploaded later. If too many wait already: when the first of them expires."""
-    one_upload_at_a_time(cur, media.uploader or "")
+    _one_upload_at_a_time(cur, media.uploader or "")
     cur.execute(
         "SELECT count(*), min(expires_ms) FROM media WHERE uploader = %s AND file_nid IS NULL AND expires_ms > %s",
         (media.uploader, media.now_ms),

@@ -3,10 +3,9 @@
 Source: client-server API, "Content repository"; asynchronous uploads are those of /create.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 
 from attrs import frozen
-from psycopg2.extensions import cursor as Cursor
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.media.disposition import media_type
@@ -17,14 +16,14 @@ from homeserver.services.media.settings import MediaSettings
 from matrix.errors import Forbidden, LimitExceeded, MatrixError, NotFound, TooLarge
 from matrix.ids import ServerName, UserId
 from storage import media as rows
-from storage.database import Database
-from storage.media import NewFile, NewMedia, Unexpected
+from storage.database import Database, Query
+from storage.media import NewFile, NewMedia, OverQuota, Quota, Unexpected
 
 # So much goes to a thread at once: the hop costs a tenth of a millisecond, the work on it half of one.
 GATHERED_BYTES = 1 << 19
 
 Chunks = AsyncIterator[bytes]
-Put = Callable[[Cursor, NewMedia, NewFile], str]
+Put = Query[[NewMedia, NewFile, Sequence[Quota]], str]
 
 
 @frozen(kw_only=True)
@@ -145,31 +144,27 @@ class Uploads:
     async def _store(self, put: Put, media: NewMedia, file: NewFile) -> None:
         """Brings the file into the database. If that fails the sweep finds out whether it is to stay."""
         try:
-            name = await self._database.run(self._within_quota, put, media, file)
-        except (Unexpected, Forbidden) as error:
+            name = await self._database.run(put, media, file, self._quotas())
+        except (Unexpected, OverQuota) as error:
             await self._in_thread(self._files.remove, [file.name])
-            raise _already_uploaded() if isinstance(error, Unexpected) else error from error
+            raise _already_uploaded() if isinstance(error, Unexpected) else _over_quota() from error
         if name == file.name:
             await self._in_thread(self._files.settle, name)
         else:
             await self._in_thread(self._files.remove, [file.name])
 
-    def _within_quota(self, cur: Cursor, put: Put, media: NewMedia, file: NewFile) -> str:
-        if media.uploader is not None and self._settings.quotas:
-            rows.one_upload_at_a_time(cur, media.uploader)
-            self._count(cur, media.uploader, file.length)
-        return put(cur, media, file)
-
-    def _count(self, cur: Cursor, uploader: str, length: int) -> None:
-        for quota in self._settings.quotas:
-            since_ms = self._clock.now_ms() - quota.period_ms
-            if rows.uploaded_bytes(cur, uploader, since_ms) + length > quota.max_bytes:
-                raise Forbidden("You have uploaded as much as you may for some time")
+    def _quotas(self) -> list[Quota]:
+        now_ms = self._clock.now_ms()
+        return [Quota(now_ms - quota.period_ms, quota.max_bytes) for quota in self._settings.quotas]
 
     async def _check_quota(self, user_id: UserId, about: Description) -> None:
         """Before anything is read; it is counted again when it has arrived."""
-        if self._settings.quotas:
-            await self._database.run(self._count, user_id, about.length or 0)
+        if not self._settings.quotas:
+            return
+        try:
+            await self._database.run(rows.check_quotas, user_id, about.length or 0, self._quotas())
+        except OverQuota as error:
+            raise _over_quota() from error
 
     async def _check_announced(self, user_id: UserId, key: MediaKey) -> None:
         media = None
@@ -203,3 +198,7 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 def _already_uploaded() -> MatrixError:
     return MatrixError(409, "M_CANNOT_OVERWRITE_MEDIA", "The media has been uploaded already")
+
+
+def _over_quota() -> Forbidden:
+    return Forbidden("You have uploaded as much as you may for some time")
