@@ -20,6 +20,7 @@ import psycopg2
 import pytest_twisted
 from attrs import define, evolve, field
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from homeserver.app import Server, assemble
 from homeserver.app.core import Core
@@ -98,6 +99,19 @@ class Homeserver:
     async def stop(self) -> None:
         await self.core.tasks.stop(0)
         self.server.close()
+
+    async def has_heard(self, other: "Homeserver") -> None:
+        """Comes back when this process has been told all that the other one has."""
+        stream, wanted = self.core.storage.stream, other.core.storage.stream.position
+        reached: Deferred[None] = Deferred()
+
+        def look(entries: object) -> None:
+            if stream.position >= wanted and not reached.called:
+                reached.callback(None)
+
+        stream.read_by(look)
+        look(None)
+        await reached
 
     async def ask(self, method: str, path: str, json: Any = None, token: str | None = None, **query: Any) -> Response:
         """A request; `path` without a leading /_ is one of v3."""
