@@ -14,6 +14,7 @@ from homeserver.client_api.members import MembersApi
 from homeserver.client_api.messages import MessagesApi
 from homeserver.client_api.relations import RelationsApi
 from homeserver.client_api.reports import ReportsApi
+from homeserver.client_api.search import SearchApi
 from homeserver.client_api.threads import ThreadsApi
 from homeserver.services.reports import Reports
 from homeserver.services.rooms.bundles import Bundles
@@ -22,6 +23,8 @@ from homeserver.services.rooms.member_list import MemberList
 from homeserver.services.rooms.past_state import PastState
 from homeserver.services.rooms.reading import Reading
 from homeserver.services.rooms.related_events import RelatedEvents
+from homeserver.services.rooms.search import Search
+from homeserver.services.rooms.search_index import EVERY_S, SearchIndex
 from homeserver.services.rooms.timeline import Timeline
 
 
@@ -34,6 +37,7 @@ class RoomReading:
     reading: Reading
     related_events: RelatedEvents
     reports: Reports
+    search: Search
     timeline: Timeline
 
 
@@ -54,6 +58,8 @@ def build_reading(core: Core, users: Users, rooms: Rooms) -> RoomReading:
     bundles = Bundles(
         database=database, events=events, members=members, visibility=visibility, ignored=ignored, clock=clock
     )
+    index = SearchIndex(database=database, stream=storage.stream)
+    core.tasks.repeat("search.index", EVERY_S, index.catch_up)
     return RoomReading(
         bundles=bundles,
         client_events=ClientEvents(events=events, database=database, clock=clock, bundles=bundles),
@@ -85,6 +91,15 @@ def build_reading(core: Core, users: Users, rooms: Rooms) -> RoomReading:
             limit=Limits(clock).make(core.config.ratelimits.rc_reports),
             is_local=core.is_local,
         ),
+        search=Search(
+            index=index,
+            heads=heads,
+            members=members,
+            visibility=visibility,
+            events=events,
+            database=database,
+            ignored=ignored,
+        ),
         timeline=timeline,
     )
 
@@ -98,5 +113,6 @@ def reading_apis(parts: RoomReading) -> Sequence[object]:
         MessagesApi(timeline=timeline, past_state=past_state, client_events=client_events),
         RelationsApi(related_events=parts.related_events, client_events=client_events),
         ReportsApi(reports=parts.reports),
+        SearchApi(search=parts.search, past_state=past_state, client_events=client_events),
         ThreadsApi(related_events=parts.related_events, client_events=client_events),
     ]
