@@ -65,11 +65,11 @@ class DevicesApi:
 
 
 def _device(device: Device) -> dict[str, Any]:
-    answer: dict[str, Any] = {"device_id": device.device_id, "user_id": device.user_id}
-    if device.display_name is not None:
-        answer["display_name"] = device.display_name
-    if device.last_seen_ms is not None:
-        answer["last_seen_ts"] = device.last_seen_ms
-    if device.last_seen_ip is not None:
-        answer["last_seen_ip"] = device.last_seen_ip
-    return answer
+    """The device, with null for what is not known, as Synapse has it: matrix-nio insists on these names."""
+    return {
+        "device_id": device.device_id,
+        "user_id": device.user_id,
+        "display_name": device.display_name,
+        "last_seen_ts": device.last_seen_ms,
+        "last_seen_ip": device.last_seen_ip,
+    }

@@ -17,7 +17,13 @@ async def test_devices_are_listed_with_when_they_were_seen(server: Server) -> No
     devices = (await alice.get("/devices")).json["devices"]
     now_ms = 1_700_000_001_000
     assert devices == [
-        {"device_id": "LAPTOP", "user_id": alice.user_id},
+        {
+            "device_id": "LAPTOP",
+            "user_id": alice.user_id,
+            "display_name": None,
+            "last_seen_ts": None,
+            "last_seen_ip": None,
+        },
         {
             "device_id": "PHONE",
             "user_id": alice.user_id,
