@@ -33,7 +33,6 @@ rc_joins_per_room: *free
 rc_invites: {{per_room: *free, per_user: *free, per_issuer: *free}}
 rc_media_create: *free
 room_list_publication_rules: [{{action: allow}}]
-rc_presence: {{per_user: *free}}
 """
 
 # What Synapse wants to be told, and Hearth does by itself.
@@ -44,6 +43,7 @@ signing_key_path: "{directory}/signing.key"
 media_store_path: "{directory}/media"
 pid_file: "{directory}/pid"
 trusted_key_servers: []
+rc_presence: {{per_user: {{per_second: 100000, burst_count: 100000}}}}
 """
 
 

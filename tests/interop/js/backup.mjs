@@ -27,6 +27,8 @@ export const backup = {
     /** What a new device does with the recovery key: fetch the secrets, sign itself, restore the room keys. */
     async recover(session, { recovery_key }) {
         session.recoveryKey = { privateKey: decodeRecoveryKey(recovery_key) };
+        // The public keys first: the private ones are checked against them.
+        await session.crypto.userHasCrossSigningKeys(session.client.getUserId(), true);
         await session.crypto.bootstrapCrossSigning({});
         await session.crypto.loadSessionBackupPrivateKeyFromSecretStorage();
         const { imported, total } = await session.crypto.restoreKeyBackup();
