@@ -69,16 +69,28 @@ def published(cur: Cursor) -> list[tuple[RoomList, int]]:
     return [(RoomList(appservice_id, network_id), room_nid) for appservice_id, network_id, room_nid in cur]
 
 
-def find_facts(cur: Cursor, room_nids: Sequence[int]) -> dict[int, RoomFacts]:
-    """The facts of those rooms that exist, with three statements for all."""
+def find_facts(cur: Cursor, room_nids: Sequence[int], *, counted: bool = True) -> dict[int, RoomFacts]:
+    """The facts of those rooms that exist, with four statements for all.
+
+    `counted=False` leaves `joined_members` 0: counting the members of large rooms is most of the work.
+    """
     rooms = list(room_nids)
     contents = _contents(cur, rooms, FACTS)
+    joined = count_joined(cur, rooms) if counted else {}
+    cur.execute("SELECT room_nid, room_id, version FROM rooms WHERE room_nid = ANY(%s)", (rooms,))
+    return {
+        nid: RoomFacts(nid, RoomId(room_id), version, joined.get(nid, 0), contents.get(nid, {}))
+        for nid, room_id, version in cur
+    }
+
+
+def count_joined(cur: Cursor, room_nids: list[int]) -> dict[int, int]:
+    """How many are joined, of rooms that anybody is joined to."""
     cur.execute(
-        "SELECT r.room_nid, r.room_id, r.version, (SELECT count(*) FROM memberships m"
-        " WHERE m.room_nid = r.room_nid AND m.membership = 'join') FROM rooms r WHERE r.room_nid = ANY(%s)",
-        (rooms,),
+        "SELECT room_nid, count(*) FROM memberships WHERE room_nid = ANY(%s) AND membership = 'join' GROUP BY room_nid",
+        (room_nids,),
     )
-    return {row[0]: RoomFacts(row[0], RoomId(row[1]), row[2], row[3], contents.get(row[0], {})) for row in cur}
+    return dict(cur.fetchall())
 
 
 def find_space_children(cur: Cursor, room_nids: Sequence[int]) -> dict[int, list[Event]]:

@@ -3,7 +3,7 @@
 Source: client-server API, "Rate limiting", "Account suspension".
 """
 
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 
 from attrs import frozen
 
@@ -14,6 +14,7 @@ from matrix.ids import RoomId, UserId
 # Raises: Forbidden for a suspended user of ours.
 CheckNotSuspended = Callable[[str], Awaitable[None]]
 IsExempt = Callable[[Requester], bool]
+_Use = tuple[RateLimit, Hashable, int]  # the limit, whose, how often
 
 
 @frozen(kw_only=True)
@@ -63,26 +64,34 @@ class Allowance:
         await self._check_not_suspended(requester.user_id)
         self._take(requester, self._limits.creations)
 
-    async def join(self, requester: Requester, room_id: RoomId) -> None:
+    async def join(self, requester: Requester, room_id: RoomId, *, only_check: bool = False) -> None:
+        """`only_check` takes nothing: the limits of a room are not for those to use up whom it does not let in."""
         await self._check_not_suspended(requester.user_id)
-        if not self._is_exempt(requester):
-            self._limits.joins_per_room.check(room_id)
-        self._take(requester, self._limits.joins)
-        self._take(requester, self._limits.joins_per_room, room_id)
+        limits = self._limits
+        wanted: list[_Use] = [(limits.joins, requester.user_id, 1), (limits.joins_per_room, room_id, 1)]
+        self._use(requester, wanted, only_check)
 
-    async def invites(self, requester: Requester, room_id: RoomId | None, targets: Collection[UserId]) -> None:
-        """Invites of one request; `room_id` is None for a new room's."""
+    async def invites(
+        self, requester: Requester, room_id: RoomId | None, targets: Collection[UserId], *, only_check: bool = False
+    ) -> None:
+        """Invites of one request; `room_id` is None for a new room's. `only_check` as for joins."""
         await self._check_not_suspended(requester.user_id)
+        limits = self._limits
+        wanted: list[_Use] = [(limits.invites_per_issuer, requester.user_id, len(targets))]
+        if room_id is not None:
+            wanted.append((limits.invites_per_room, room_id, len(targets)))
+        wanted += [(limits.invites_per_user, target, 1) for target in targets]
+        self._use(requester, wanted, only_check)
+
+    def _use(self, requester: Requester, wanted: Sequence[_Use], only_check: bool) -> None:
+        """Takes from all the limits or from none."""
         if self._is_exempt(requester):
             return
-        for target in targets:
-            self._limits.invites_per_user.check(target)
-        self._limits.invites_per_issuer.take(requester.user_id, len(targets))
-        if room_id is not None:
-            self._limits.invites_per_room.take(room_id, len(targets))
-        for target in targets:
-            self._limits.invites_per_user.take(target)
+        for limit, key, times in wanted:
+            limit.check(key, times)
+        if not only_check:
+            for limit, key, times in wanted:
+                limit.take(key, times)
 
-    def _take(self, requester: Requester, limit: RateLimit, key: Hashable | None = None) -> None:
-        if not self._is_exempt(requester):
-            limit.take(requester.user_id if key is None else key)
+    def _take(self, requester: Requester, limit: RateLimit) -> None:
+        self._use(requester, [(limit, requester.user_id, 1)], only_check=False)

@@ -9,7 +9,7 @@ Source: client-server API, "Spaces", GET /rooms/{roomId}/hierarchy, GET /room_su
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
@@ -42,6 +42,14 @@ class TreeQuery:
 
 
 @frozen
+class _Room:
+    """A room of the layout, its members not counted, and its children, if it is a space."""
+
+    facts: RoomFacts
+    children: Sequence[Event]
+
+
+@frozen
 class _Tree:
     """What is known of the rooms of a tree, by room id; `children` of those that are spaces."""
 
@@ -67,7 +75,7 @@ class Hierarchy:
         self._heads = heads
         self._members = members
         self._database = database
-        self._layouts: Lru[tuple[object, ...], list[Json]] = Lru("space_layouts", _KEPT, clock, _KEEP_S)
+        self._layouts: Lru[tuple[object, ...], list[_Room]] = Lru("space_layouts", _KEPT, clock, _KEEP_S)
 
     async def page(self, user_id: UserId, root: RoomId, query: TreeQuery) -> Json:
         """The body of the answer. Raises: Forbidden, InvalidParam."""
@@ -78,14 +86,14 @@ class Hierarchy:
             rooms = await self._lay_out(user_id, root, query)
             self._layouts.set(key, rooms)
         end = start + min(query.limit, MAX_LIMIT)
-        answer: Json = {"rooms": rooms[start:end]}
+        answer: Json = {"rooms": await self._written(rooms[start:end])}
         if end < len(rooms):
             answer["next_batch"] = _token(query, end)
         return answer
 
     async def summary(self, user_id: UserId | None, room_id: RoomId) -> Json:
         """Raises: NotFound, also for a room that the user may know nothing of."""
-        facts = (await self._facts([room_id])).get(room_id)
+        facts = (await self._facts([room_id], counted=True)).get(room_id)
         reader = await self._reader(user_id)
         if facts is None or not reader.may_see(facts):
             raise NotFound("Room not found.")
@@ -94,12 +102,22 @@ class Hierarchy:
             told["membership"] = reader.memberships.get(facts.room_nid, "leave")
         return told
 
-    async def _lay_out(self, user_id: UserId, root: RoomId, query: TreeQuery) -> list[Json]:
+    async def _written(self, rooms: Sequence[_Room]) -> list[Json]:
+        joined = await self._database.read(rows.count_joined, [room.facts.room_nid for room in rooms])
+        return [
+            {
+                **summary(evolve(room.facts, joined_members=joined.get(room.facts.room_nid, 0))),
+                "children_state": child_states(room.children),
+            }
+            for room in rooms
+        ]
+
+    async def _lay_out(self, user_id: UserId, root: RoomId, query: TreeQuery) -> list[_Room]:
         reader = await self._reader(user_id)
         tree = await self._load(reader, root, query)
         if root not in tree.facts:
             raise Forbidden(f"User {user_id} not in room {root}, and room previews are disabled")
-        rooms: list[Json] = []
+        rooms: list[_Room] = []
         seen: set[str] = set()
         waiting: list[str] = [root]
         while waiting:
@@ -108,7 +126,7 @@ class Hierarchy:
                 continue
             seen.add(room_id)
             children = tree.children.get(room_id, [])
-            rooms.append({**summary(tree.facts[room_id]), "children_state": child_states(children)})
+            rooms.append(_Room(tree.facts[room_id], children))
             waiting += reversed([child.key[1] for child in children])
         return rooms
 
@@ -134,9 +152,10 @@ class Hierarchy:
         named = {child.key[1]: None for facts in spaces for child in tree.children[facts.room_id]}
         return [room_id for room_id in named if room_id not in tree.facts][: MAX_ROOMS - len(tree.facts)]
 
-    async def _facts(self, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
+    async def _facts(self, room_ids: Sequence[str], *, counted: bool = False) -> dict[str, RoomFacts]:
         known = await self._database.read(find_rooms_by_id, list(room_ids)) if room_ids else {}
-        facts = await self._database.run(rows.find_facts, [row.room_nid for row in known.values()]) if known else {}
+        nids = [row.room_nid for row in known.values()]
+        facts = await self._database.run(rows.find_facts, nids, counted=counted) if nids else {}
         return {one.room_id: one for one in facts.values()}
 
     async def _reader(self, user_id: UserId | None) -> _Reader:

@@ -41,6 +41,8 @@ ATTEMPTS = 20
 # Of more extremities than this an event names the deepest; a PDU may name 20: server-server API, "PDUs".
 MAX_PREV_EVENTS = 10
 MAX_DEPTH = 2**53 - 1
+# Of a change with very many events so many are made before others have their turn: some 5 ms.
+SLICE = 25
 
 
 @frozen(kw_only=True)
@@ -56,6 +58,8 @@ class NewEvent:
 
 
 Decision = Callable[[Head], Awaitable[Sequence[NewEvent]]]
+# Raises, if the events shall not be sent although the room allows them: a rate limit that others share, say.
+Admit = Callable[[], Awaitable[None]]
 
 
 @frozen(kw_only=True)
@@ -102,18 +106,23 @@ class Intake:
         self._room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
 
     async def send(
-        self, room_id: RoomId, new: Sequence[NewEvent] | Decision, *, transaction: TransactionKey | None = None
+        self,
+        room_id: RoomId,
+        new: Sequence[NewEvent] | Decision,
+        *,
+        transaction: TransactionKey | None = None,
+        admit: Admit | None = None,
     ) -> list[StoredEvent]:
         """Sends events one after another, all or none; returns when they are durable.
 
         `new` may be a function of the head, called again if the head moved. With a `transaction` that was used before,
-        the event sent then is given and nothing is sent.
+        the event sent then is given and nothing is sent. `admit` is asked last, when the room has allowed the events.
 
         Raises: NotFound, Forbidden, BadRequest, TooLarge.
         """
         for _ in range(ATTEMPTS):
             async with self._heads.linearizer.of(room_id):
-                decided, committed = await self._decide_and_commit(room_id, new, transaction)
+                decided, committed = await self._decide_and_commit(room_id, new, transaction, admit)
             if decided is None or committed is None:
                 return []
             try:
@@ -181,7 +190,11 @@ class Intake:
         return head, change, events
 
     async def _decide_and_commit(
-        self, room_id: RoomId, new: Sequence[NewEvent] | Decision, transaction: TransactionKey | None
+        self,
+        room_id: RoomId,
+        new: Sequence[NewEvent] | Decision,
+        transaction: TransactionKey | None,
+        admit: Admit | None,
     ) -> "tuple[_Decided | None, Deferred[object] | None]":
         head = await self._heads.get(room_id)
         wanted = await new(head) if callable(new) else new
@@ -192,11 +205,18 @@ class Intake:
             events = await self._decide(head, change, wanted)
         except _REFUSALS as error:
             raise _for_client(error) from error
+        decided = _Decided(head, change, events)
+        try:
+            if admit is not None:
+                await admit()
+        except BaseException:
+            self._undo(decided)
+            raise
         if transaction is not None:
             key = (transaction.user_id, transaction.device, transaction.scope, transaction.transaction_id)
             change.put(event_transactions.ADD, (*key, events[0].nid, self._clock.now_ms()))
             events[0].sent_by = transaction
-        return _Decided(head, change, events), self._committer(change)
+        return decided, self._committer(change)
 
     async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
         """Builds and checks the events, each on the state after the one before, and advances the head."""
@@ -210,6 +230,8 @@ class Intake:
                 stored = await self._make(head, change, nid, new, key_nids)
                 head.advance(stored)
                 made.append(stored)
+                if len(made) % SLICE == 0:
+                    await self._clock.sleep(0)
         except BaseException:
             self._undo(_Decided(head, change, made))
             raise

@@ -9,7 +9,7 @@ Source: client-server API, "Room membership", "Guest Access", "Restricted rooms"
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.heads import Head, Heads
@@ -35,8 +35,9 @@ class _Wish:
     room_id: RoomId
     target: UserId
     action: str
-    content: Json
-    is_limited: bool = True
+    is_limited: bool
+    content: Json = field(factory=dict)
+    before: str | None = None
     there: EventId | None = None
 
 
@@ -115,15 +116,19 @@ class Membership:
         if action == "invite":
             await self._check_may_be_invited(requester, target)
         membership = "leave" if action in ("kick", "unban") else action
-        content = await self._contents.of(target, membership, added or {})
-        wish = _Wish(
-            requester=requester, room_id=room_id, target=target, action=action, content=content, is_limited=limited
-        )
+        wish = _Wish(requester=requester, room_id=room_id, target=target, action=action, is_limited=limited)
 
         async def decide(head: Head) -> Sequence[NewEvent]:
+            # Looked up now that it is the room's turn: of two changes of a profile the later one must come last.
+            wish.content = await self._contents.of(target, membership, added or {})
             return await self._decide(head, wish)
 
-        sent = await self._intake.send(room_id, decide)
+        async def admit() -> None:
+            await self._charge(wish)
+
+        # What can be found wrong is found before the room is held up, and the profile is in memory then.
+        await self._contents.of(target, membership, added or {})
+        sent = await self._intake.send(room_id, decide, admit=admit)
         if sent:
             return sent[0].event_id
         assert wish.there is not None
@@ -143,11 +148,9 @@ class Membership:
         ):
             wish.there = old.event_id
             return []
-        content = await self._joining(head, wish, before) if wish.action == "join" else wish.content
-        if wish.is_limited:
-            # Another process may move the head, and the same be decided again: it is charged once.
-            wish.is_limited = False
-            await self._charge(wish, before)
+        wish.before = before
+        await self._charge(wish, only_check=True)
+        content = await self._joining(head, wish) if wish.action == "join" else wish.content
         return [NewEvent(type=MEMBER, sender=wish.requester.user_id, state_key=wish.target, content=content)]
 
     async def _check_is_joined(self, head: Head, user_id: UserId) -> None:
@@ -156,27 +159,31 @@ class Membership:
         if mine is None or mine.event.membership != "join":
             raise Forbidden(f"{user_id} is not in the room")
 
-    async def _joining(self, head: Head, wish: _Wish, before: str | None) -> Json:
+    async def _joining(self, head: Head, wish: _Wish) -> Json:
         """The content of a join, which for a restricted room names who lets the user in."""
         if wish.target != wish.requester.user_id:
             raise Forbidden("Nobody can join for another user")
-        if before == "join":
+        if wish.before == "join":
             return wish.content
         if wish.requester.is_guest and not await self._admits_guests(head):
             raise Forbidden("Guest access not allowed", "M_GUEST_ACCESS_FORBIDDEN")
-        if before == "invite":
+        if wish.before == "invite":
             return wish.content
         inviter = await self._restricted_joins.authorising_user(head, wish.target)
         return wish.content if inviter is None else {**wish.content, AUTHORISED_VIA: inviter}
 
-    async def _charge(self, wish: _Wish, before: str | None) -> None:
-        """Leaving is free."""
-        if wish.action == "join" and before != "join":
-            await self._allowance.join(wish.requester, wish.room_id)
+    async def _charge(self, wish: _Wish, *, only_check: bool = False) -> None:
+        """Leaving is free. Checked before the room decides, charged when it has allowed it."""
+        if not wish.is_limited:
+            return
+        if wish.action == "join" and wish.before != "join":
+            await self._allowance.join(wish.requester, wish.room_id, only_check=only_check)
         elif wish.action == "invite":
-            await self._allowance.invites(wish.requester, wish.room_id, [wish.target])
-        elif wish.target != wish.requester.user_id or wish.action != "leave":
+            await self._allowance.invites(wish.requester, wish.room_id, [wish.target], only_check=only_check)
+        elif not only_check and (wish.target != wish.requester.user_id or wish.action != "leave"):
             await self._allowance.message(wish.requester)
+        # Decided again, since another process moved the head, it is not charged again.
+        wish.is_limited = only_check
 
     async def _check_may_be_invited(self, requester: Requester, target: UserId) -> None:
         if not self._is_local(target.domain):
