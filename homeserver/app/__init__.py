@@ -10,7 +10,7 @@ from typing import Any
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
-from homeserver.app.media import build_media, media_apis
+from homeserver.app.media import Media, build_media, media_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
@@ -54,12 +54,15 @@ UNSTABLE_FEATURES = {
 class Server:
     """A server that is built. Its database is open; it listens from `start` to `stop`."""
 
-    def __init__(self, *, core: Core, users: Users, rooms: Rooms, syncing: Syncing, apis: Sequence[object]) -> None:
+    def __init__(
+        self, *, core: Core, users: Users, rooms: Rooms, media: Media, syncing: Syncing, apis: Sequence[object]
+    ) -> None:
         self.core = core
         self.first_user_token: str | None = None
         self.postgres: EmbeddedPostgres | None = None
         self.users = users
         self.rooms = rooms
+        self.media = media
         self._syncing = syncing
         self._apis = apis
         self.router = self._make_router(apis)
@@ -109,6 +112,9 @@ class Server:
         await self._listeners.stop(DRAIN_S, tell_waiting=self._syncing.notifier.close)
         await self.core.tasks.stop(TASKS_S)
         await self.users.last_seen.flush()
+        await self.media.repository.write_accesses()
+        if self.media.previews is not None:
+            await self.media.previews.close()
         self.close()
 
     def close(self) -> None:
@@ -169,6 +175,7 @@ async def assemble(core: Core) -> Server:
     users = build_users(core, settings, hooks)
     changes = build_room_changes(core, rooms, users)
     encryption = build_encryption(core, rooms)
+    media = build_media(core)
     reading = build_reading(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
     apis = [
@@ -191,9 +198,9 @@ async def assemble(core: Core) -> Server:
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes),
         *reading_apis(reading),
-        *media_apis(core, build_media(core)),
+        *media_apis(core, media),
         *sync_apis(users, rooms, syncing),
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
-    return Server(core=core, users=users, rooms=rooms, syncing=syncing, apis=apis)
+    return Server(core=core, users=users, rooms=rooms, media=media, syncing=syncing, apis=apis)

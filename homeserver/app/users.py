@@ -204,6 +204,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
             sessions=users.sessions,
             devices=users.devices,
             flows=flows,
+            well_known=core.config.server.well_known_client(core.config.base_url),
             refresh_limit=limits.make(REFRESHES),
         ),
         LoginTokenApi(tokens=users.login_tokens, ui_auth=users.ui_auth, limit=limits.make(rates.rc_login.account)),
