@@ -291,6 +291,19 @@ async def test_joins_and_invites_are_limited_by_rate(start_homeserver: Any) -> N
     assert await act(alice, second, "invite", carol) == (429, "M_LIMIT_EXCEEDED")
 
 
+async def test_strangers_do_not_use_up_the_limits_of_a_room(start_homeserver: Any) -> None:
+    one = "{per_second: 0.001, burst_count: 1}"
+    hs = await start_homeserver(f"rc_joins_per_room: {one}\nrc_invites: {{per_room: {one}, per_user: {one}}}")
+    alice, bob = await two(hs)
+    stranger = await hs.register("stranger")
+    room = await alice.create_room(preset="private_chat")
+    for _ in range(3):
+        assert await refused(stranger, "POST", f"/join/{q(room)}", {}) == (403, "M_FORBIDDEN")
+        assert await act(stranger, room, "invite", bob) == (403, "M_FORBIDDEN")
+    await alice.invite(room, bob)
+    await bob.join(room)
+
+
 async def test_many_join_at_once(hs: Homeserver) -> None:
     alice = await hs.register("alice")
     room = await alice.create_room()
