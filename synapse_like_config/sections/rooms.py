@@ -85,7 +85,8 @@ class Rooms:
         (DirectoryRule(action="allow"),), "Who may give which room which alias. The first rule that matches counts."
     )
     room_list_publication_rules: tuple[DirectoryRule, ...] = option(
-        (), "Who may publish which room in the directory. No rule matches: nobody."
+        (DirectoryRule(action="allow"),),
+        "Who may publish which room in the directory. The first rule that matches counts; an empty list: nobody.",
     )
     allow_public_rooms_without_auth: bool = option(False, "Whether those who are not signed in see the directory.")
     allow_public_rooms_over_federation: bool = option(False, "Whether other servers see the directory.")
