@@ -75,6 +75,8 @@ class Stream:
 
     def entries(self, since: int, upto: int) -> list[Entry]:
         """All entries in (since, upto]. Only for since >= floor."""
+        if upto <= since:
+            return []
         first, last = since - self.floor, upto - self.floor
         if len(self._entries) - first < first:
             tail = [self._entries[-1 - index] for index in range(len(self._entries) - first)]

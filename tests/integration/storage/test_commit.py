@@ -113,7 +113,9 @@ async def test_a_function_runs_in_the_transaction_and_gives_its_value(setup: Set
 
 async def test_the_committer_survives_the_loss_of_its_connection(setup: Setup) -> None:
     await setup.committer(change("@a:x"))
-    setup.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-               " AND pid <> pg_backend_pid()")
+    setup.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
     await setup.committer(change("@b:x"))
     assert [entry.position for entry in setup.told] == [1, 2]
