@@ -39,7 +39,6 @@ NOT_YET = frozenset(
         "forgotten_room_retention_period",
         "form_secret",
         "include_profile_data_on_invite",
-        "ip_range_blacklist",
         "ip_range_whitelist",
         "jwt_config",
         "key_refresh_interval",

@@ -28,6 +28,7 @@ BY_METHOD = {
     "database": "dsn",
     "listeners": "open",
     "enable_metrics": "enable_metrics",
+    "federation": r"federation\.federation",
     "push": r"notifications\.push",
 }
 # They say how the others are to be read, and have their effect while they are.

@@ -93,9 +93,14 @@ def test_the_first_rule_that_matches_decides_on_an_alias(tmp_path: Path) -> None
     assert rooms.may_make_alias("@bob:a", "!r:a", "#x:a")
 
 
-def test_by_default_aliases_are_free_and_nobody_publishes(tmp_path: Path) -> None:
+def test_by_default_aliases_are_free_and_rooms_may_be_published(tmp_path: Path) -> None:
     rooms = loaded(tmp_path).rooms
     assert rooms.may_make_alias("@bob:a", "!r:a", "#x:a")
+    assert rooms.may_publish("@bob:a", "!r:a", ())
+
+
+def test_with_an_empty_list_of_rules_nobody_publishes(tmp_path: Path) -> None:
+    rooms = loaded(tmp_path, room_list_publication_rules=[]).rooms
     assert not rooms.may_publish("@bob:a", "!r:a", ("#x:a",))
 
 
