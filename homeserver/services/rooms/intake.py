@@ -12,7 +12,7 @@ Source: server-server API, "Checks performed on receipt of a PDU"; client-server
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
@@ -221,27 +221,31 @@ class Intake:
     async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
         """Builds and checks the events, each on the state after the one before, and advances the head."""
         nids = await self._event_nids.take(len(wanted))
-        pairs = {(new.type, new.state_key) for new in wanted if new.state_key is not None}
-        key_nids = await self._state_keys.nids(pairs) if pairs else {}
         after = head.after
         made: list[StoredEvent] = []
+        rows: list[EventRow] = []
         try:
             for nid, new in zip(nids, wanted, strict=True):
-                stored = await self._make(head, change, nid, new, key_nids)
-                head.advance(stored)
-                made.append(stored)
+                row = await self._make(head, change, nid, new)
+                head.advance(row.stored)
+                made.append(row.stored)
+                rows.append(row)
                 if len(made) % SLICE == 0:
                     await self._clock.sleep(0)
+            # Not before the room has allowed them: whoever is refused leaves nothing behind, not even a number.
+            pairs = {stored.event.key for stored in made if stored.event.is_state}
+            key_nids = await self._state_keys.nids(pairs) if pairs else {}
         except BaseException:
             self._undo(_Decided(head, change, made))
             raise
+        for row in rows:
+            event = row.stored.event
+            self._put(change, evolve(row, state_key_nid=key_nids[event.key]) if event.is_state else row)
         head.after = change
         change.on_head(head.room_nid, after, [extremity[0] for extremity in head.extremities])
         return made
 
-    async def _make(
-        self, head: Head, change: Change, nid: int, new: NewEvent, key_nids: dict[StateKey, int]
-    ) -> StoredEvent:
+    async def _make(self, head: Head, change: Change, nid: int, new: NewEvent) -> EventRow:
         judged_by = await self._heads.state_events(
             head, state_keys(head.version, new.type, new.sender, new.state_key, new.content)
         )
@@ -258,9 +262,7 @@ class Intake:
         stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces, has_children=False)
         entry.body = self._events.remember(stored)
         await self._apply_redaction(change, stored, judged_by)
-        key_nid = key_nids.get(event.key) if event.is_state else None
-        self._put(change, EventRow(stored, key_nid, [one[0] for one in prev], [one.nid for one in auth]))
-        return stored
+        return EventRow(stored, None, [one[0] for one in prev], [one.nid for one in auth])
 
     async def _build(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev_nids: list[int]) -> Event:
         version = head.version
