@@ -22,7 +22,7 @@ from tests.support.http import MemoryClient, Response
 
 # No request of bad input has a reason to take long; a long-poll does.
 PATIENCE_S = 20
-# What a refusal may make: the session of the user-interactive API, the number of a state key; and a heartbeat.
+# What a refusal may make: the session of the user-interactive API; and a heartbeat.
 _UNTOLD = ("ui_auth_sessions", "committers")
 _RESTLESS = "{last_seen_ms,last_seen_ip,last_seen_user_agent}"
 
