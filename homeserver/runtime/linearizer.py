@@ -1,8 +1,7 @@
 """One at a time for each key: the lock of a room, a user, a destination."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Hashable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Hashable
 
 from twisted.internet.defer import Deferred
 
@@ -22,12 +21,12 @@ class Linearizer:
         self._handing_over: set[Hashable] = set()
         self._freed: set[Hashable] = set()
 
-    def of(self, key: Hashable) -> AbstractAsyncContextManager[None]:
+    def of(self, key: Hashable) -> "_Held":
         """`async with linearizer.of(key):` nobody else is inside for this key.
 
         Raises: LimitExceeded on entry, if too many wait already.
         """
-        return self._hold(key)
+        return _Held(self, key)
 
     def is_held(self, key: Hashable) -> bool:
         return key in self._waiting
@@ -36,15 +35,7 @@ class Linearizer:
         """How many wait for the key, its holder not counted."""
         return len(self._waiting.get(key, ()))
 
-    @asynccontextmanager
-    async def _hold(self, key: Hashable) -> AsyncIterator[None]:
-        await self._acquire(key)
-        try:
-            yield
-        finally:
-            self._release(key)
-
-    async def _acquire(self, key: Hashable) -> None:
+    async def acquire(self, key: Hashable) -> None:
         queue = self._waiting.get(key)
         if queue is None:
             self._waiting[key] = deque()
@@ -56,7 +47,7 @@ class Linearizer:
         queue.append(turn)
         await turn
 
-    def _release(self, key: Hashable) -> None:
+    def release(self, key: Hashable) -> None:
         """Wakes the next. A loop, not a recursion: a thousand waiters may each finish without waiting themselves."""
         if key in self._handing_over:
             self._freed.add(key)
@@ -72,3 +63,19 @@ class Linearizer:
         finally:
             self._handing_over.discard(key)
             self._freed.discard(key)
+
+
+class _Held:
+    """A tenth of the cost of contextlib's: every event that is sent comes by."""
+
+    __slots__ = ("_key", "_linearizer")
+
+    def __init__(self, linearizer: Linearizer, key: Hashable) -> None:
+        self._linearizer = linearizer
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._linearizer.acquire(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._linearizer.release(self._key)

@@ -163,8 +163,12 @@ class Heads:
     async def state_events(self, head: Head, keys: Iterable[StateKey]) -> dict[StateKey, StoredEvent]:
         """The events of those keys that are in the state of the head."""
         nids = {key: head.state[key] for key in keys if key in head.state}
-        found = await self._events.get(nids.values())
-        return {key: found[nid] for key, nid in nids.items() if nid in found}
+        known = self._events.known
+        found = {key: stored for key, nid in nids.items() if (stored := known(nid)) is not None}
+        if len(found) < len(nids):
+            loaded = await self._events.get(nids.values())
+            found = {key: loaded[nid] for key, nid in nids.items() if nid in loaded}
+        return found
 
     async def state_event(self, head: Head, event_type: str, state_key: str = "") -> StoredEvent | None:
         return (await self.state_events(head, [(event_type, state_key)])).get((event_type, state_key))

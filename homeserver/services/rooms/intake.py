@@ -16,9 +16,9 @@ from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
-from homeserver.services.rooms.heads import Head, Heads
+from homeserver.services.rooms.heads import Extremity, Head, Heads
 from matrix import auth_rules
-from matrix.auth_needs import auth_keys, state_keys
+from matrix.auth_needs import CREATE, auth_keys
 from matrix.building import Draft, build
 from matrix.errors import AuthRuleFailed, BadEvent, BadRequest, EventTooLarge, Forbidden, MatrixError, TooLarge
 from matrix.events import Event, Json, StateKey
@@ -246,27 +246,25 @@ class Intake:
         return made
 
     async def _make(self, head: Head, change: Change, nid: int, new: NewEvent) -> EventRow:
-        judged_by = await self._heads.state_events(
-            head, state_keys(head.version, new.type, new.sender, new.state_key, new.content)
-        )
-        auth = [
-            judged_by[key]
-            for key in auth_keys(head.version, new.type, new.sender, new.state_key, new.content)
-            if key in judged_by
-        ]
-        prev = sorted(head.extremities, key=lambda extremity: -extremity[2])[:MAX_PREV_EVENTS]
-        event = await self._build(head, new, auth, [extremity[0] for extremity in prev])
+        named_by = auth_keys(head.version, new.type, new.sender, new.state_key, new.content)
+        # The rules look at the create event also where it is not among the auth events; its own state has none yet.
+        judged_by = await self._heads.state_events(head, named_by if CREATE in named_by else [CREATE, *named_by])
+        auth = [judged_by[key] for key in named_by if key in judged_by]
+        prev = head.extremities
+        if len(prev) > 1:
+            prev = sorted(prev, key=lambda extremity: -extremity[2])[:MAX_PREV_EVENTS]
+        event = await self._build(head, new, auth, prev)
         auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
         entry = Entry(Kind.EVENT, head.room_nid, event.state_key if event.type == "m.room.member" else None, position=0)
         replaces = head.state.get(event.key) if event.is_state else None
         stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces, has_children=False)
+        if event.redacts is not None:
+            await self._apply_redaction(change, stored, event.redacts, judged_by)
         entry.body = self._events.remember(stored)
-        await self._apply_redaction(change, stored, judged_by)
         return EventRow(stored, None, [one[0] for one in prev], [one.nid for one in auth])
 
-    async def _build(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev_nids: list[int]) -> Event:
+    async def _build(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev: list[Extremity]) -> Event:
         version = head.version
-        prev = await self._events.get(prev_nids)
         draft = Draft(
             type=new.type,
             sender=new.sender,
@@ -274,7 +272,7 @@ class Intake:
             room_id=head.room_id or None,
             origin_server_ts=self._clock.now_ms() if new.origin_server_ts is None else new.origin_server_ts,
             depth=min(MAX_DEPTH, head.depth + 1),
-            prev_events=[prev[nid].event for nid in prev_nids],
+            prev_events=await self._references(version, prev),
             auth_events=[stored.event for stored in auth],
             state_key=new.state_key,
             redacts=new.redacts,
@@ -284,6 +282,13 @@ class Intake:
         if not head.room_id:
             head.room_id = event.room_id
         return event
+
+    async def _references(self, version: RoomVersion, extremities: list[Extremity]) -> Sequence[Event | EventId]:
+        """The oldest room versions name an event by its hash too."""
+        if version.event_id_is_hash:
+            return [event_id for _, event_id, _ in extremities]
+        found = await self._events.get([nid for nid, _, _ in extremities])
+        return [found[nid].event for nid, _, _ in extremities]
 
     def _put(self, change: Change, row: EventRow) -> None:
         stored, event = row.stored, row.stored.event
@@ -298,13 +303,11 @@ class Intake:
             change.put(memberships.PUT, (stored.room_nid, event.state_key, event.membership, stored.nid, at, False))
 
     async def _apply_redaction(
-        self, change: Change, redaction: StoredEvent, judged_by: dict[StateKey, StoredEvent]
+        self, change: Change, redaction: StoredEvent, target_id: EventId, judged_by: dict[StateKey, StoredEvent]
     ) -> None:
         """Source: room version 3, "Handling redactions"."""
         event = redaction.event
-        if event.redacts is None:
-            return
-        target = await self._events.find(event.redacts)
+        target = await self._events.find(target_id)
         if target is None or target.room_nid != redaction.room_nid or target.event.type == "m.room.create":
             return
         levels = judged_by.get(("m.room.power_levels", ""))
