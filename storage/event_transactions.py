@@ -49,6 +49,19 @@ def find_sent(cur: Cursor, key: TransactionKey) -> EventId | None:
     return None if row is None else EventId(row[0])
 
 
+# Of an event that no request of ours with a transaction id has sent, or so long ago that it is forgotten.
+NO_TRANSACTION = TransactionKey("", "", "", "")
+
+
+def find_keys(cur: Cursor, nids: list[int]) -> dict[int, TransactionKey]:
+    """How those of the events were sent that have a transaction id, by event number."""
+    cur.execute(
+        "SELECT event_nid, user_id, device, scope, transaction_id FROM event_transactions WHERE event_nid = ANY(%s)",
+        (nids,),
+    )
+    return {row[0]: TransactionKey(*row[1:]) for row in cur}
+
+
 def find_transaction_ids(cur: Cursor, user_id: str, device: str, nids: list[int]) -> dict[int, str]:
     """The transaction ids under which the device sent those of the events that it sent."""
     cur.execute(

@@ -3,8 +3,8 @@
 Only where events lie is read here; the events themselves are mostly in memory.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
@@ -16,14 +16,18 @@ from storage import state
 
 Token = SyncToken | PageToken
 
+# A page is read off an index in its order. Of a room that it knows nothing about PostgreSQL guesses that it is small,
+# and would rather read and sort all of it. The settings hold for the one message to the server, or for a transaction.
+IN_ORDER = "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; "
 # The deepest of so many newest events is taken for the deepest of all up to a position: forks are shorter.
 _LOOK_BACK = 20
 # A timestamp may be followed by so many events that the reader may not see.
 _NEAREST = 50
 
 
-@frozen
-class Place:
+class Place(NamedTuple):
+    """Of an event. A tuple: a page makes a hundred of them."""
+
     nid: int
     depth: int
     position: int
@@ -68,11 +72,11 @@ def find_places(cur: Cursor, span: Span, wanted: EventFilter, limit: int, *, new
     _add_filter(wanted, conditions, values)
     order = "DESC" if newest_first else "ASC"
     cur.execute(
-        f"SELECT e.event_nid, e.depth, e.position FROM events e WHERE {' AND '.join(conditions)}"
+        f"{IN_ORDER}SELECT e.event_nid, e.depth, e.position FROM events e WHERE {' AND '.join(conditions)}"
         f" ORDER BY e.depth {order}, e.position {order} LIMIT %s",
         (*values, limit),
     )
-    return [Place(*row) for row in cur]
+    return list(map(Place._make, cur))
 
 
 def page_token(cur: Cursor, room_nid: int, token: Token) -> PageToken:
@@ -80,8 +84,8 @@ def page_token(cur: Cursor, room_nid: int, token: Token) -> PageToken:
     if isinstance(token, PageToken):
         return token
     cur.execute(
-        "SELECT coalesce(max(depth), 0) FROM (SELECT depth FROM events WHERE room_nid = %s AND position <= %s"
-        " ORDER BY position DESC LIMIT %s) newest",
+        f"{IN_ORDER}SELECT coalesce(max(depth), 0) FROM (SELECT depth FROM events WHERE room_nid = %s"
+        " AND position <= %s ORDER BY position DESC LIMIT %s) newest",
         (room_nid, token.position, _LOOK_BACK),
     )
     row = cur.fetchone()
@@ -103,18 +107,39 @@ def nearest_in_time(cur: Cursor, room_nid: int, ts: int, *, forward: bool) -> li
     """The numbers of the events nearest to a time, at or after it, or at or before it; nearest first."""
     sign, order = (">=", "ASC") if forward else ("<=", "DESC")
     cur.execute(
-        "SELECT event_nid FROM events WHERE room_nid = %s AND position IS NOT NULL AND flags = 0"
+        f"{IN_ORDER}SELECT event_nid FROM events WHERE room_nid = %s AND position IS NOT NULL AND flags = 0"
         f" AND origin_server_ts {sign} %s ORDER BY origin_server_ts {order}, depth {order}, position {order} LIMIT %s",
         (room_nid, ts, _NEAREST),
     )
     return [nid for (nid,) in cur]
 
 
-def state_before(cur: Cursor, event_nid: int) -> dict[StateKey, int]:
-    """The state before an event, by (type, state_key)."""
-    nids = state.before_event(cur, event_nid)
-    names = state.named(cur, nids)
-    return {names[key]: nid for key, nid in nids.items()}
+def state_before(cur: Cursor, event_nid: int, members: Collection[str] | None = None) -> dict[StateKey, int]:
+    """The state before an event, by (type, state_key); of the memberships only those of `members`, if given."""
+    cur.execute(
+        "SELECT e.room_nid, coalesce(s.base, e.position - 1), s.state_key_nids, s.event_nids FROM events e"
+        " LEFT JOIN event_state s USING (event_nid) WHERE e.event_nid = %s",
+        (event_nid,),
+    )
+    row = cur.fetchone()
+    if row is None or row[1] is None:
+        return {}
+    room_nid, base, key_nids, nids = row
+    cur.execute(
+        "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+        " WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s)"
+        " AND (k.type <> 'm.room.member' OR %s::text[] IS NULL OR k.state_key = ANY(%s))",
+        (room_nid, base, base, *[None if members is None else list(members)] * 2),
+    )
+    found = {(event_type, state_key): nid for event_type, state_key, nid in cur}
+    if key_nids:
+        names = state.named(cur, key_nids)
+        found.update((names[key], nid) for key, nid in zip(key_nids, nids, strict=True))
+    return {
+        key: nid
+        for key, nid in found.items()
+        if nid != state.ABSENT and (members is None or key[0] != "m.room.member" or key[1] in members)
+    }
 
 
 def _add_filter(wanted: EventFilter, conditions: list[str], values: list[Any]) -> None:

@@ -14,6 +14,7 @@ from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.filters import EventFilter
+from storage.history import IN_ORDER
 from storage.stream import head_position
 
 MESSAGE, NAME, TOPIC = "m.room.message", "m.room.name", "m.room.topic"
@@ -172,7 +173,7 @@ def find_neighbours(
         " AND (depth, position) {sign} (v.depth, v.position) ORDER BY depth {order}, position {order} LIMIT %s) e"
     )
     cur.execute(
-        "WITH v AS MATERIALIZED (SELECT * FROM"
+        f"{IN_ORDER}WITH v AS MATERIALIZED (SELECT * FROM"
         " unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])"
         " AS v (nid, room_nid, depth, position, until)) "
         + side.format(forward="false", sign="<", order="DESC")

@@ -9,7 +9,7 @@ import orjson
 
 from homeserver.client_api.history_query import EventFilters
 from homeserver.services.rooms.client_events import ClientEvents, Reader
-from homeserver.services.rooms.past_state import MEMBER, PastState
+from homeserver.services.rooms.past_state import PastState
 from homeserver.services.rooms.timeline import DEFAULT_LIMIT, MAX_LIMIT, Surroundings, Timeline
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, RawJson
@@ -56,11 +56,8 @@ class ContextApi:
 
     async def _state(self, found: Surroundings, wanted: EventFilter) -> list[StoredEvent]:
         """The state at the last event; with lazy loading only those members who sent one of the events."""
-        state = await self._past_state.after(found.last)
-        if wanted.lazy_load_members:
-            senders = {stored.event.sender for stored in found.all}
-            state = [one for one in state if one.event.type != MEMBER or one.event.state_key in senders]
-        return _passing(state, wanted)
+        senders = {stored.event.sender for stored in found.all} if wanted.lazy_load_members else None
+        return _passing(await self._past_state.after(found.last, senders), wanted)
 
 
 def _passing(state: Sequence[StoredEvent], wanted: EventFilter) -> list[StoredEvent]:

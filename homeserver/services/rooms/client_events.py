@@ -16,7 +16,7 @@ from matrix.events import Json
 from matrix.ids import UserId
 from storage import event_transactions
 from storage.database import Database
-from storage.event_transactions import KEEP_MS
+from storage.event_transactions import KEEP_MS, NO_TRANSACTION
 from storage.events import Events, StoredEvent
 
 
@@ -67,18 +67,16 @@ class ClientEvents:
 
     async def _own(self, reader: Reader, events: Iterable[StoredEvent]) -> dict[int, str]:
         """The transaction ids of what the reader's device sent."""
-        sent: dict[int, str] = {}
-        unknown = []
-        forgotten_ms = self._clock.now_ms() - KEEP_MS
-        for stored in events:
-            if stored.event.sender != reader.user_id:
-                continue
-            if stored.sent_by is not None:
-                if stored.sent_by.device == reader.device_key:
-                    sent[stored.nid] = stored.sent_by.transaction_id
-            elif stored.event.origin_server_ts > forgotten_ms:
-                unknown.append(stored.nid)
+        own = [stored for stored in events if stored.event.sender == reader.user_id]
+        unknown = {stored.nid: stored for stored in own if stored.sent_by is None}
         if unknown:
-            query = event_transactions.find_transaction_ids
-            sent |= await self._database.read(query, reader.user_id, reader.device_key, unknown)
-        return sent
+            forgotten_ms = self._clock.now_ms() - KEEP_MS
+            asked = [nid for nid, stored in unknown.items() if stored.event.origin_server_ts > forgotten_ms]
+            keys = await self._database.read(event_transactions.find_keys, asked) if asked else {}
+            for nid, stored in unknown.items():
+                stored.sent_by = keys.get(nid, NO_TRANSACTION)
+        return {
+            stored.nid: stored.sent_by.transaction_id
+            for stored in own
+            if stored.sent_by is not None and stored.sent_by.device == reader.device_key
+        }

@@ -21,9 +21,9 @@ class PastState:
         self._events = events
         self._database = database
 
-    async def after(self, stored: StoredEvent) -> list[StoredEvent]:
-        """The whole state once the event was there."""
-        nids = await self._database.run(history.state_before, stored.nid)
+    async def after(self, stored: StoredEvent, members: Collection[str] | None = None) -> list[StoredEvent]:
+        """The state once the event was there; of the memberships only those of `members`, if given."""
+        nids = await self._database.run(history.state_before, stored.nid, members)
         if stored.event.is_state:
             nids[stored.event.key] = stored.nid
         return list((await self._events.get(nids.values())).values())
