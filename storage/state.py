@@ -63,22 +63,23 @@ def difference(base: Mapping[int, int], state: Mapping[int, int]) -> NidMap:
 
 def current(cur: Cursor, room_nid: int, keys: Collection[int] | None = None) -> NidMap:
     """The room's resolved state now, whole or for these keys."""
-    cur.execute(
-        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND until IS NULL"
-        f"{_THERE}{_of_keys(keys)}",
-        (room_nid, *_key_argument(keys)),
-    )
-    return dict(cur.fetchall())
+    return _nids(cur, "until IS NULL", (room_nid,), keys)
 
 
 def after(cur: Cursor, room_nid: int, position: int, keys: Collection[int] | None = None) -> NidMap:
     """The room's resolved state once the event at `position` was there, whole or for these keys."""
-    cur.execute(
-        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since <= %s"
-        f" AND (until IS NULL OR until > %s){_THERE}{_of_keys(keys)}",
-        (room_nid, position, position, *_key_argument(keys)),
-    )
-    return dict(cur.fetchall())
+    return _nids(cur, "since <= %s AND (until IS NULL OR until > %s)", (room_nid, position, position), keys)
+
+
+def _nids(cur: Cursor, when: str, values: tuple[int, ...], keys: Collection[int] | None) -> NidMap:
+    where = f" FROM room_state WHERE room_nid = %s AND {when}{_THERE}"
+    if keys is not None:
+        cur.execute(f"SELECT state_key_nid, event_nid{where} AND state_key_nid = ANY(%s)", (*values, list(keys)))
+        return dict(cur.fetchall())
+    # Two long arrays: half the CPU of as many rows.
+    cur.execute(f"SELECT array_agg(state_key_nid), array_agg(event_nid){where}", values)
+    key_nids, nids = cur.fetchone() or (None, None)
+    return dict(zip(key_nids or (), nids or (), strict=True))
 
 
 def before_event(cur: Cursor, event_nid: int, keys: Collection[int] | None = None) -> NidMap:
@@ -118,14 +119,6 @@ def _overlaid(state: NidMap, key_nids: Sequence[int], nids: Sequence[int], keys:
         else:
             state[key] = nid
     return state
-
-
-def _of_keys(keys: Collection[int] | None) -> str:
-    return "" if keys is None else " AND state_key_nid = ANY(%s)"
-
-
-def _key_argument(keys: Collection[int] | None) -> tuple[list[int], ...]:
-    return () if keys is None else (list(keys),)
 
 
 def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tuple[StateKey, int, int | None, int]]:
