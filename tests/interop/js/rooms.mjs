@@ -74,6 +74,16 @@ export const rooms = {
         return { pages, events: events.map(seen) };
     },
 
+    /** Goes to an event that the sync did not bring, as a link to it does: the ids around it, and a page more on each side. */
+    async around(session, { room_id, event_id, limit }) {
+        const set = (await session.room(room_id)).getUnfilteredTimelineSet();
+        const timeline = await session.client.getEventTimeline(set, event_id);
+        for (const backwards of [true, false]) {
+            await session.client.paginateEventTimeline(timeline, { backwards, limit });
+        }
+        return timeline.getEvents().map((event) => event.getId());
+    },
+
     async threads(session, { room_id }) {
         const room = await session.room(room_id);
         await room.createThreadsTimelineSets();
