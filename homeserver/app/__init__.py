@@ -16,7 +16,7 @@ from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
 from homeserver.app.sync import Syncing, build_sync, sync_apis
-from homeserver.app.upkeep import start_upkeep
+from homeserver.app.upkeep import start_upkeep, watch
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
 from homeserver.client_api.front_door import FrontDoorApi
 from homeserver.client_api.versions import VersionsApi, WellKnown
@@ -141,6 +141,8 @@ async def build(config: Config, reactor: Any) -> Server:
             postgres.stop()
         raise
     server.postgres = postgres
+    if postgres is not None:
+        watch(server.core, postgres)
     return server
 
 

@@ -3,17 +3,30 @@
 import gc
 from collections.abc import Awaitable, Callable
 
+from twisted.internet.threads import deferToThreadPool
+
 from homeserver.app.core import Core
 from homeserver.app.users import Users
 from homeserver.services.users.last_seen import EVERY_S
 from storage import commit, devices, event_transactions, stream, to_device
 from storage.database import Query
+from storage.embedded import EmbeddedPostgres
 
 HOUR_S = 3600.0
+WATCH_S = 2.0
 FREEZE_EVERY_S = 60.0
 # A batch that was full is followed by another at once, but others must have their turn.
 BATCH = 5_000
 MAX_BATCHES = 200
+
+
+def watch(core: Core, postgres: EmbeddedPostgres) -> None:
+    """Our own PostgreSQL is started again when something has killed it: the kernel, short of memory."""
+
+    async def ensure_running() -> None:
+        await deferToThreadPool(core.reactor, core.reactor.getThreadPool(), postgres.ensure_running)
+
+    core.tasks.repeat("postgres.watch", WATCH_S, ensure_running)
 
 
 def start_upkeep(core: Core, users: Users) -> None:

@@ -15,12 +15,12 @@ import psycopg2
 import pytest
 
 from tests.support.consistency import faults
-from tests.support.processes import HearthProcess, HttpClient, PostgresProcess
+from tests.support.processes import HearthProcess, HttpClient, PostgresProcess, kill_postgres
 
 WRITERS = 8
 EACH = 30
 
-Start = Callable[[str], HearthProcess]
+Start = Callable[[str | None], HearthProcess]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """`start(dsn)`: a running Hearth over a database."""
     running: list[HearthProcess] = []
 
-    def begin(dsn: str) -> HearthProcess:
+    def begin(dsn: str | None) -> HearthProcess:
         running.append(HearthProcess(tmp_path / f"hearth{len(running)}", dsn))
         running[-1].start()
         return running[-1]
@@ -141,6 +141,19 @@ def test_nothing_acknowledged_is_lost_when_postgresql_is_killed(own_postgres: Po
 
     writers.interrupted(kill_and_start, times=3, seed=2)
     assert_nothing_lost_or_doubled(own_postgres.dsn, writers)
+
+
+def test_hearth_starts_its_own_postgresql_again_when_that_was_killed(start: Start) -> None:
+    hearth = start(None)
+    alice = hearth.register("alice")
+    room = quote(alice.must("POST", "/createRoom", {})["room_id"])
+    path, content = f"/rooms/{room}/send/m.room.message", {"msgtype": "m.text", "body": "hello"}
+    first = alice.must("PUT", f"{path}/1", content)
+    kill_postgres(hearth.postgres)
+    assert alice.persist("PUT", f"{path}/2", content)["event_id"] != first["event_id"]
+    assert alice.persist("PUT", f"{path}/1", content) == first
+    hearth.end()
+    assert not (hearth.postgres / "postmaster.pid").exists()
 
 
 def test_two_processes_that_write_to_one_room_make_one_room(dsn: str, start: Start) -> None:

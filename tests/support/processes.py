@@ -37,17 +37,18 @@ def free_port() -> int:
 
 
 class HearthProcess:
-    """`hearth serve` over a database; the same port and directory each time that it is started."""
+    """`hearth serve` over a database; the same port and directory each time that it is started.
 
-    def __init__(self, directory: Path, dsn: str) -> None:
+    Without a `dsn` over a PostgreSQL of its own, in `postgres`.
+    """
+
+    def __init__(self, directory: Path, dsn: str | None) -> None:
         self.port = free_port()
         self.up = threading.Event()
+        self.postgres = directory / "postgres"
         self._directory = directory
         self._process: subprocess.Popen[str] | None = None
         directory.mkdir(parents=True, exist_ok=True)
-        args = {
-            ("database" if key == "dbname" else key): value for key, value in psycopg2.extensions.parse_dsn(dsn).items()
-        }
         config = {
             "server_name": "hearth.test",
             "listeners": [
@@ -58,7 +59,7 @@ class HearthProcess:
                     "resources": [{"names": ["client"]}],
                 }
             ],
-            "database": {"name": "psycopg2", "args": args, "allow_unsafe_locale": True},
+            "database": {} if dsn is None else _database(dsn),
             "enable_registration": True,
             "enable_registration_without_verification": True,
             "rc_message": _FREE,
@@ -102,6 +103,13 @@ class HearthProcess:
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None
+
+    def end(self) -> None:
+        """As an operator would."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(START_S)
+        self.kill()
 
     def register(self, name: str) -> "HttpClient":
         client = HttpClient(self)
@@ -164,15 +172,26 @@ class PostgresProcess:
         self._postgres.ensure_running()
 
     def kill(self) -> None:
-        master = int((self._directory / "postmaster.pid").read_text().split()[0])
-        os.kill(master, signal.SIGSTOP)  # it must not start others meanwhile
-        processes = [psutil.Process(pid) for pid in [*_children(master), master]]
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, START_S)
+        kill_postgres(self._directory)
 
     def stop(self) -> None:
         self._postgres.stop()
+
+
+def kill_postgres(directory: Path) -> None:
+    """All processes of the server in a directory, at once."""
+    master = int((directory / "postmaster.pid").read_text().split()[0])
+    os.kill(master, signal.SIGSTOP)  # it must not start others meanwhile
+    processes = [psutil.Process(pid) for pid in [*_children(master), master]]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, START_S)
+
+
+def _database(dsn: str) -> dict[str, Any]:
+    words = psycopg2.extensions.parse_dsn(dsn)
+    args = {"database" if key == "dbname" else key: value for key, value in words.items()}
+    return {"name": "psycopg2", "args": args, "allow_unsafe_locale": True}
 
 
 def _children(parent: int) -> list[int]:
