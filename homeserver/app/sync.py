@@ -14,6 +14,8 @@ from homeserver.client_api.receipts import ReceiptsApi
 from homeserver.client_api.sync import SyncApi
 from homeserver.client_api.typing import TypingApi
 from homeserver.services.rooms.summary import Summaries
+from homeserver.services.sync.as_of import AsOf
+from homeserver.services.sync.chosen_rooms import ChosenRooms
 from homeserver.services.sync.inbox import Inbox
 from homeserver.services.sync.invited import InvitedRooms
 from homeserver.services.sync.joined import JoinedRooms
@@ -21,7 +23,9 @@ from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import MovedRooms
 from homeserver.services.sync.notifier import Notifier
 from homeserver.services.sync.service import RoomParts, Sync, UserSources
+from homeserver.services.sync.since import RoomsSince
 from homeserver.services.sync.user_sources import AccountDataSource, DevicesSource, PresenceSource
+from homeserver.services.sync.whole import WholeRooms
 from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
 
 
@@ -63,28 +67,39 @@ def build_sync(core: Core, users: Users, rooms: Rooms, encryption: Encryption, b
 
 
 def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
-    storage = core.storage
+    storage, heads, visibility = core.storage, rooms.heads, rooms.visibility
+    events, database = storage.events, storage.database
+    as_of = AsOf(events=events, database=database, stream=storage.stream)
+    lazy_members = LazyMembers(heads=heads, as_of=as_of, summaries=Summaries(members=rooms.members, heads=heads))
     return RoomParts(
+        as_of=as_of,
+        chosen=ChosenRooms(heads=heads),
         joined=JoinedRooms(
-            heads=rooms.heads,
-            moved=MovedRooms(stream=storage.stream, database=storage.database, events=storage.events),
-            visibility=rooms.visibility,
-            lazy_members=LazyMembers(heads=rooms.heads),
-            events=storage.events,
-            database=storage.database,
+            moved=MovedRooms(stream=storage.stream, database=database, events=events),
+            as_of=as_of,
+            since=RoomsSince(
+                heads=heads, visibility=visibility, lazy_members=lazy_members, events=events, database=database
+            ),
+            whole=WholeRooms(
+                heads=heads,
+                visibility=visibility,
+                as_of=as_of,
+                lazy_members=lazy_members,
+                events=events,
+                database=database,
+                clock=core.clock,
+            ),
         ),
-        invited=InvitedRooms(heads=rooms.heads, events=storage.events, database=storage.database),
+        invited=InvitedRooms(heads=heads, events=events, database=database),
         writer=RoomWriter(
-            events=storage.events,
-            heads=rooms.heads,
-            database=storage.database,
+            events=events,
+            database=database,
             clock=core.clock,
             sources=RoomSources(
                 bundles=bundles,
                 unread=rooms.unread.counts,
                 typing=rooms.typing.users,
                 receipts=rooms.receipts.of_rooms,
-                summaries=Summaries(members=rooms.members),
             ),
         ),
     )

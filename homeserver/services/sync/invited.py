@@ -3,7 +3,7 @@
 Source: client-server API, "Stripped state"; GET /sync, `invite_state`, `knock_state`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import orjson
 
@@ -12,7 +12,6 @@ from homeserver.services.sync.answer import Answer, events_object
 from homeserver.services.sync.request import Window
 from matrix.client_format import stripped_state
 from matrix.events import StateKey
-from matrix.ids import RoomId
 from storage import state
 from storage.database import Database
 from storage.events import Events, StoredEvent
@@ -44,11 +43,6 @@ class InvitedRooms:
             fresh = {nid: row for nid, row in rooms.items() if row.position > window.since}
             for room_id, events in (await self._stripped(window, fresh)).items():
                 into[room_id] = b'{"' + name + b'":' + events_object(events) + b"}"
-
-    async def numbers(self, room_ids: Iterable[str]) -> dict[int, str]:
-        """Room ids by number, of rooms that exist."""
-        rows = [await self._heads.find_room(RoomId(room_id)) for room_id in room_ids]
-        return {row.room_nid: row.room_id for row in rows if row is not None}
 
     async def _stripped(self, window: Window, rooms: Memberships) -> dict[str, list[bytes]]:
         stripped: dict[str, list[bytes]] = {}

@@ -1,14 +1,17 @@
-"""Lazy loading: of the members only those that the timeline speaks of, and each to a device only once.
+"""Lazy loading: of the members only those that the timeline or the room's name speaks of, and each to a device once.
 
-What was given to which device is remembered in memory only: after a restart a client hears of some members again,
-which the specification allows.
+What was given to which device is remembered in memory only, with the position of the answer that gave it: a device that
+comes with an older position has not heard that answer. After a restart a client hears of some members again, which
+the specification allows. Who was given is kept up to date: a change in a gap is told, whoever it is of.
 
-Source: client-server API, "Lazy-loading room members".
+Source: client-server API, "Lazy-loading room members"; GET /sync, `m.heroes`, `state_after`.
 """
 
 from homeserver.runtime.caches import Lru
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.sync.plan import MEMBER, Plan, keep_members, members_spoken_of
+from homeserver.services.rooms.summary import Summaries
+from homeserver.services.sync.as_of import AsOf
+from homeserver.services.sync.plan import MEMBER, Plan
 from homeserver.services.sync.request import Window
 from matrix.events import StateKey
 
@@ -16,38 +19,92 @@ from matrix.events import StateKey
 MAX_REMEMBERED = 20_000
 MAX_MEMBERS = 1_000
 
+# The number of the member event, and the end of the window of the answer that gave it.
+Given = dict[str, tuple[int, int]]
+
 
 class LazyMembers:
-    def __init__(self, *, heads: Heads) -> None:
+    def __init__(self, *, heads: Heads, as_of: AsOf, summaries: Summaries) -> None:
         self._heads = heads
-        self._given: Lru[tuple[str, str, int], dict[str, int]] = Lru("lazy_members", MAX_REMEMBERED)
+        self._summaries = summaries
+        self._as_of = as_of
+        self._given: Lru[tuple[str, str, int], Given] = Lru("lazy_members", MAX_REMEMBERED)
 
     async def add(self, window: Window, plan: Plan) -> None:
-        """Leaves of the plan's state only the members that are needed, and adds those that are not in it."""
-        needed = members_spoken_of(plan, window.user_id)
-        keep_members(plan, needed)
-        in_timeline = {stored.event.state_key for stored in plan.timeline if stored.event.type == MEMBER}
-        missing = {user for user in needed if (MEMBER, user) not in plan.state and user not in in_timeline}
-        if missing and not plan.whole:
-            head = (await self._heads.get_many([plan.room_nid])).get(plan.room_nid)
-            if head is not None:
-                keys: list[StateKey] = [(MEMBER, user) for user in missing]
-                plan.state.update((key, head.state[key]) for key in keys if key in head.state)
-        if not window.request.filter.room.state.include_redundant_members:
-            self._leave_out_given(window, plan)
+        """Leaves of the plan's state only the members that are needed, and adds those that are not in it.
 
-    def _leave_out_given(self, window: Window, plan: Plan) -> None:
-        """A member event that this device was given, by this or an earlier answer, is not repeated."""
+        Adds the summary too: the others count their members themselves.
+        """
+        await self._summarise(window, plan)
         key = (window.user_id, window.request.device_key, plan.room_nid)
-        given = {} if plan.whole else self._given.get(key, {})
-        repeated = [(MEMBER, user) for user, nid in given.items() if plan.state.get((MEMBER, user)) == nid]
-        for state_key in repeated:
-            del plan.state[state_key]
-        given.update((key[1], nid) for key, nid in plan.state.items() if key[0] == MEMBER)
-        given.update(
-            (stored.event.state_key or "", stored.nid) for stored in plan.timeline if stored.event.type == MEMBER
-        )
+        remembered = {} if plan.whole else self._given.get(key, {})
+        given = {user: nid for user, (nid, upto) in remembered.items() if upto <= window.since}
+        needed = _members_spoken_of(window, plan)
+        plan.state = {
+            key: nid for key, nid in plan.state.items() if key[0] != MEMBER or key[1] in needed or key[1] in given
+        }
+        is_redundant_wanted = window.request.filter.room.state.include_redundant_members
+        if not plan.whole:
+            known = set() if is_redundant_wanted else given.keys()
+            await self._add_missing(window, plan, needed - known)
+        if not is_redundant_wanted:
+            for user, nid in given.items():
+                if plan.state.get((MEMBER, user)) == nid:
+                    del plan.state[(MEMBER, user)]
+        self._remember(key, remembered, window, plan)
+
+    async def _summarise(self, window: Window, plan: Plan) -> None:
+        has_changed = plan.whole or plan.moved.has_gap or any(one.event.type == MEMBER for one in plan.moved.events)
+        if has_changed and plan.membership.membership == "join":
+            head = (await self._heads.get_many([plan.room_nid]))[plan.room_nid]
+            plan.summary = await self._summaries.of(head, window.user_id)
+
+    async def _add_missing(self, window: Window, plan: Plan, users: set[str]) -> None:
+        """Members who are needed and have not changed within the window, or changed in the timeline only."""
+        missing = {user for user in users if (MEMBER, user) not in plan.state}
+        if not window.request.use_state_after:
+            for stored in reversed(plan.timeline):
+                if stored.event.type == MEMBER and (user := stored.event.state_key) in missing:
+                    plan.state.pop((MEMBER, user), None)
+                    if stored.replaces is not None:
+                        plan.state[(MEMBER, user)] = stored.replaces
+            missing -= {stored.event.state_key for stored in plan.timeline if stored.event.type == MEMBER}
+        if not missing:
+            return
+        head = (await self._heads.get_many([plan.room_nid])).get(plan.room_nid)
+        if head is not None:
+            keys: list[StateKey] = [(MEMBER, user) for user in missing]
+            plan.state.update(await self._as_of.state_of(head, window.upto, keys))
+
+    def _remember(self, key: tuple[str, str, int], given: Given, window: Window, plan: Plan) -> None:
+        told = {key[1]: nid for key, nid in plan.state.items() if key[0] == MEMBER}
+        if not window.request.use_state_after:
+            told.update(
+                (stored.event.state_key or "", stored.nid) for stored in plan.timeline if stored.event.type == MEMBER
+            )
+        if not told:
+            return
+        given = given | {user: (nid, window.upto) for user, nid in told.items()}
         if len(given) <= MAX_MEMBERS:
             self._given.set(key, given)
         else:
             self._given.pop(key)
+
+
+def _members_spoken_of(window: Window, plan: Plan) -> set[str]:
+    """Whose membership the client needs: the senders', the heroes', and on the first sight its own.
+
+    Whose own member event comes in the timeline before anything else of theirs needs no other. A client that reads the
+    state after the timeline has members from there only.
+    """
+    users: set[str] = set(plan.summary.get("m.heroes", ()))
+    if plan.whole:
+        users.add(window.user_id)
+    introduced: set[str] = set()
+    for stored in plan.timeline:
+        event = stored.event
+        if event.type == MEMBER and event.state_key is not None:
+            (users if window.request.use_state_after else introduced).add(event.state_key)
+        if event.sender not in introduced:
+            users.add(event.sender)
+    return users

@@ -20,11 +20,15 @@ from storage.timelines import newest_in_rooms
 
 @define(eq=False)
 class RoomMoved:
-    """`events` are those that clients may see, oldest first; with `has_gap` only the newest of the window."""
+    """`events` are those that clients may see, oldest first; with `has_gap` only the newest of the window.
+
+    `typing` is None if nobody began or ended; if that is not known any more, `has_lost_typing`.
+    """
 
     events: list[StoredEvent] = field(factory=list)
     has_gap: bool = False
     typing: list[str] | None = None
+    has_lost_typing: bool = False
     receipts: list[tuple[str, dict[str, Any]]] = field(factory=list)  # (user id, body of the entry)
 
 
@@ -65,7 +69,8 @@ class MovedRooms:
             stored = await self._events.get(nid for nids in found.values() for nid in nids)
             for room_nid, newest in found.items():
                 known = [stored[nid] for nid in newest if nid in stored]
-                moved[room_nid] = RoomMoved(known[-limit:] if limit else [], len(known) > limit)
+                events = known[-limit:] if limit else []
+                moved[room_nid] = RoomMoved(events, len(known) > limit, has_lost_typing=True)
         told = await self._database.read(receipts.changed_since, room_nids, window.since, window.upto)
         for room_nid, user_id, body in told:
             moved.setdefault(room_nid, RoomMoved()).receipts.append((user_id, body))

@@ -7,7 +7,8 @@ the client must know after the timeline.
 Source: client-server API, "Syncing", "Lazy-loading room members"; GET /sync, `state_after`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from attrs import define, field
 
@@ -23,9 +24,10 @@ MEMBER = "m.room.member"
 
 @define(eq=False)
 class Plan:
-    """`state` is the numbers of the state events by key, those in `known_state` loaded already.
+    """`state` is the numbers of the state events by key.
 
-    `whole`: the client knows nothing of the room yet.
+    `whole`: the client knows nothing of the room yet. `memberships`: the reader's own at events of the timeline, by
+    number, where it was not "join". `summary`: {} if it has not changed, or nobody asked for it.
     """
 
     room_nid: int
@@ -36,6 +38,8 @@ class Plan:
     limited: bool = False
     whole: bool = False
     state: dict[StateKey, int] = field(factory=dict)
+    memberships: Mapping[int, str] = field(factory=dict)
+    summary: dict[str, Any] = field(factory=dict)
 
 
 def choose_timeline(plan: Plan, events: Sequence[StoredEvent], window: Window, *, has_gap: bool) -> None:
@@ -45,6 +49,18 @@ def choose_timeline(plan: Plan, events: Sequence[StoredEvent], window: Window, *
     limit = window.request.filter.timeline_limit
     plan.timeline = passing[-limit:] if limit else []
     plan.limited = has_gap or len(passing) > limit
+
+
+def unbroken(events: Sequence[StoredEvent], visible: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """The newest of the events between which none is hidden from the reader.
+
+    A timeline never spans what is hidden: the state before it, and what it makes of that, would not add up.
+    """
+    if len(visible) == len(events):
+        return list(events)
+    seen = {stored.nid for stored in visible}
+    first = next((index for index in range(len(events), 0, -1) if events[index - 1].nid not in seen), 0)
+    return list(events[first:])
 
 
 def is_wanted(stored: StoredEvent, wanted: EventFilter, window: Window) -> bool:
@@ -74,16 +90,3 @@ def changed_outside(events: Iterable[StoredEvent], timeline: Iterable[StoredEven
 def newest_state(events: Iterable[StoredEvent]) -> dict[StateKey, int]:
     """The newest event of each key."""
     return {stored.event.key: stored.nid for stored in events if stored.event.is_state}
-
-
-def members_spoken_of(plan: Plan, reader: str) -> set[str]:
-    """Whose membership a client that loads members lazily needs: senders, and on the first sight its own."""
-    users: set[str] = {stored.event.sender for stored in plan.timeline}
-    if plan.whole:
-        users.add(reader)
-    return users
-
-
-def keep_members(plan: Plan, users: set[str]) -> None:
-    """Of the state only what is no membership, or of these users."""
-    plan.state = {key: nid for key, nid in plan.state.items() if key[0] != MEMBER or key[1] in users}

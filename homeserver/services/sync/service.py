@@ -18,18 +18,17 @@ from twisted.python.failure import Failure
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from homeserver.services.sync.answer import Answer
+from homeserver.services.sync.as_of import AsOf
+from homeserver.services.sync.chosen_rooms import ChosenRooms
 from homeserver.services.sync.digest import Digests
 from homeserver.services.sync.inbox import Inbox
 from homeserver.services.sync.invited import InvitedRooms
 from homeserver.services.sync.joined import JoinedRooms
 from homeserver.services.sync.notifier import Notifier
-from homeserver.services.sync.plan import Plan
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.writing import RoomWriter
-from matrix.filters import RoomFilter
 from matrix.ids import UserId
 from matrix.tokens import SyncToken
-from storage.memberships import Membership
 from storage.stream import Stream
 
 # Asked for longer, a client waits this long: proxies give up after some minutes.
@@ -71,6 +70,8 @@ class UserSources:
 
 @frozen(kw_only=True)
 class RoomParts:
+    as_of: AsOf
+    chosen: ChosenRooms
     joined: JoinedRooms
     invited: InvitedRooms
     writer: RoomWriter
@@ -90,6 +91,8 @@ class Sync:
         self._stream = stream
         self._members = members
         self._notifier = notifier
+        self._as_of = rooms.as_of
+        self._chosen = rooms.chosen
         self._joined = rooms.joined
         self._invited = rooms.invited
         self._writer = rooms.writer
@@ -136,14 +139,15 @@ class Sync:
         return not self._notifier.closed
 
     async def _answer(self, request: SyncRequest) -> Answer:
-        newest = max(self._stream.position, request.since or 0)
-        mail = await self._sources.inbox.collect(request.user_id, request.device_id, request.since, newest)
+        since = 0 if request.since is None else await self._as_of.reached(request.since)
+        newest = max(self._stream.position, since)
+        mail = await self._sources.inbox.collect(request.user_id, request.device_id, since, newest)
         whole = request.since is None or request.full_state
         window = Window(
             request=request,
-            since=request.since or 0,
+            since=since,
             upto=mail.upto,
-            digest=None if whole else self._digests.of(request.since or 0, mail.upto),
+            digest=None if whole else self._digests.of(since, mail.upto),
             now_ms=self._clock.now_ms(),
             ignored=await self._sources.ignored(request.user_id),
         )
@@ -159,30 +163,36 @@ class Sync:
 
     async def _rooms(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
         wanted = window.request.filter.room
-        every, also = rooms, set[int]()
-        by_membership: dict[str, dict[int, Membership]] = {"join": {}, "invite": {}, "knock": {}, "leave": {}}
+        moved = rooms
         if window.digest is not None:
             # Whatever concerns a room has an entry there: the cost does not grow with the rooms in which nothing moved.
-            rooms = {room_nid: rooms[room_nid] for room_nid in window.digest.rooms if room_nid in rooms}
-        for room_nid, row in rooms.items():
-            if row.position <= window.upto and not row.forgotten:
-                by_membership["leave" if row.membership == "ban" else row.membership][room_nid] = row
+            moved = {room_nid: rooms[room_nid] for room_nid in window.digest.rooms if room_nid in rooms}
         account_data = await self._sources.room_account_data(window)
-        if account_data:
-            named = await self._invited.numbers(account_data)
-            joined = by_membership["join"]
-            joined |= {nid: every[nid] for nid in named if nid in every and every[nid].membership == "join"}
-            also = set(named)
-        plans = await self._joined.plans(window, by_membership["join"], also)
-        answer.join = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=True)
+        also = await self._chosen.numbers(account_data) if account_data else set[int]()
+        moved = moved | {room_nid: rooms[room_nid] for room_nid in also if room_nid in rooms}
+        by_membership = _by_membership(await self._as_of.memberships(moved, window.upto), window)
+        joined = await self._chosen.of(by_membership["join"], wanted.rooms)
+        plans = await self._joined.plans(window, joined, also)
+        answer.join = await self._writer.write(window, plans, account_data, joined=True)
         if by_membership["invite"] or by_membership["knock"]:
             await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
-        left = by_membership["leave"]
-        if not window.is_initial:
-            left = {nid: row for nid, row in left.items() if row.position > window.since}
+        left = await self._chosen.of(by_membership["leave"], wanted.rooms)
         if left and (wanted.include_leave or not window.is_initial):
             plans = await self._joined.left(window, left)
-            answer.leave = await self._writer.write(window, _chosen(plans, wanted), account_data, joined=False)
+            answer.leave = await self._writer.write(window, plans, account_data, joined=False)
+
+
+def _by_membership(rooms: RoomsOfUser, window: Window) -> dict[str, RoomsOfUser]:
+    """Of the rooms that the user has left those that he did not forget; or if it was within the window: who has not
+    heard of the leaving has to.
+    """
+    found: dict[str, RoomsOfUser] = {"join": {}, "invite": {}, "knock": {}, "leave": {}}
+    for room_nid, row in rooms.items():
+        if row.membership not in ("leave", "ban"):
+            found[row.membership][room_nid] = row
+        elif row.position > window.since and not (window.is_initial and row.forgotten):
+            found["leave"][room_nid] = row
+    return found
 
 
 def _give_up(waiting: "Deferred[None]") -> None:
@@ -192,8 +202,3 @@ def _give_up(waiting: "Deferred[None]") -> None:
 
 def _expect_cancelled(failure: Failure) -> None:
     failure.trap(CancelledError)  # type: ignore[no-untyped-call]
-
-
-def _chosen(plans: list[Plan], wanted: RoomFilter) -> list[Plan]:
-    """Without the rooms that the filter names or does not name."""
-    return [plan for plan in plans if wanted.rooms.allows(plan.room_id)]

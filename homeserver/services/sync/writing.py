@@ -10,13 +10,12 @@ import orjson
 from attrs import frozen
 
 from homeserver.runtime.clock import Clock
-from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.serialise import Around, event_bytes, event_json, load_around
-from homeserver.services.rooms.summary import Summaries
 from homeserver.services.sync.answer import RoomAnswer
 from homeserver.services.sync.moved import receipts_content
 from homeserver.services.sync.plan import MEMBER, Plan, is_wanted
 from homeserver.services.sync.request import Window
+from homeserver.services.sync.slices import Slices
 from matrix.events import Json
 from matrix.filters import EventFields
 from matrix.ids import UserId
@@ -24,9 +23,6 @@ from matrix.tokens import PageToken, SyncToken
 from storage import event_transactions
 from storage.database import Database
 from storage.events import Events, StoredEvent
-
-# After so long of writing, others have their turn.
-SLICE_S = 0.005
 
 
 class Bundles(Protocol):
@@ -63,13 +59,11 @@ class RoomSources:
     unread: UnreadCounts
     typing: Typing
     receipts: Receipts
-    summaries: Summaries
 
 
 class RoomWriter:
-    def __init__(self, *, events: Events, heads: Heads, database: Database, clock: Clock, sources: RoomSources) -> None:
+    def __init__(self, *, events: Events, database: Database, clock: Clock, sources: RoomSources) -> None:
         self._events = events
-        self._heads = heads
         self._database = database
         self._clock = clock
         self._sources = sources
@@ -85,21 +79,19 @@ class RoomWriter:
         whole = [plan.room_nid for plan in plans if plan.whole]
         receipts = await self._sources.receipts(whole) if joined and whole else {}
         written: dict[str, bytes] = {}
-        began = self._clock.seconds()
+        slices = Slices(self._clock)
         for plan in plans:
             answer = self._room(window, plan, loaded)
             answer.account_data = account_data.get(plan.room_id, [])
             answer.unread = unread.get(plan.room_nid, {})
             if joined:
                 answer.ephemeral = self._ephemeral(window, plan, receipts.get(plan.room_nid, []))
-                answer.summary = await self._summary(window, plan)
+                answer.summary = plan.summary
             # A receipt of one's own changes the counts, be it a private one that nobody is told of.
             has_read = any(user == window.user_id for user, _ in plan.moved.receipts)
             if answer.has_news or plan.whole or not joined or has_read:
                 written[plan.room_id] = answer.encode(joined=joined)
-            if self._clock.seconds() - began > SLICE_S:
-                await self._clock.sleep(0)
-                began = self._clock.seconds()
+            await slices.give_way()
         return written
 
     async def _load(self, window: Window, plans: Sequence[Plan]) -> "_Loaded":
@@ -136,7 +128,7 @@ class RoomWriter:
             redactions=loaded.beside,
             transaction_ids=loaded.sent,
             memberships=_memberships(window.user_id, plan),
-            membership=plan.membership.membership,
+            membership="join",
             bundles=loaded.bundles,
         )
         state_around = Around(now_ms=window.now_ms, replaced=loaded.beside, redactions=loaded.beside)
@@ -153,7 +145,8 @@ class RoomWriter:
 
     def _ephemeral(self, window: Window, plan: Plan, receipts: list[tuple[str, dict[str, Any]]]) -> list[bytes]:
         wanted = window.request.filter.room.ephemeral
-        typing = self._sources.typing(plan.room_nid) if plan.whole else plan.moved.typing
+        is_asked = plan.whole or plan.moved.has_lost_typing
+        typing = self._sources.typing(plan.room_nid) if is_asked else plan.moved.typing
         events = []
         if (typing or (typing is not None and not plan.whole)) and wanted.allows("m.typing", None, plan.room_id):
             others = [user for user in typing if user not in window.ignored]
@@ -163,16 +156,6 @@ class RoomWriter:
         if content is not None and wanted.allows("m.receipt", None, plan.room_id):
             events.append(content)
         return events
-
-    async def _summary(self, window: Window, plan: Plan) -> dict[str, Any]:
-        """Only for clients that load members lazily: the others count for themselves."""
-        if not window.request.filter.lazy_load_members:
-            return {}
-        changed = any(stored.event.type == MEMBER for stored in plan.moved.events)
-        if not (plan.whole or changed or plan.moved.has_gap):
-            return {}
-        head = (await self._heads.get_many([plan.room_nid]))[plan.room_nid]
-        return await self._sources.summaries.of(head, window.user_id)
 
 
 @frozen(kw_only=True)
@@ -185,27 +168,22 @@ class _Loaded:
     sent: Mapping[int, str]
 
 
-def _memberships(user_id: str, plan: Plan) -> dict[int, str]:
-    """The reader's membership at the events before his own last change of it, as far as the timeline tells."""
-    own = [
-        index for index, one in enumerate(plan.timeline) if one.event.type == MEMBER and one.event.state_key == user_id
-    ]
-    if not own:
-        return {}
-    memberships: dict[int, str] = {}
-    current = "leave"
-    for stored in plan.timeline:
-        if stored.event.type == MEMBER and stored.event.state_key == user_id:
-            current = stored.event.membership or "leave"
-        memberships[stored.nid] = current
-    return memberships
+def _memberships(user_id: str, plan: Plan) -> Mapping[int, str]:
+    """The reader's memberships at the events at which it was not "join"; at an own member event what that makes it."""
+    own = {
+        stored.nid: stored.event.membership or "leave"
+        for stored in plan.timeline
+        if stored.event.type == MEMBER and stored.event.state_key == user_id
+    }
+    return {**plan.memberships, **own} if own else plan.memberships
 
 
 def _prev_batch(window: Window, plan: Plan) -> str:
     if plan.timeline:
         first = plan.timeline[0]
         return str(PageToken.before(first.event.depth, first.position))
-    return str(SyncToken(window.upto if plan.whole else window.since))
+    # Of what came nothing passed the filter; or nothing came.
+    return str(SyncToken(window.upto if plan.whole or plan.limited else window.since))
 
 
 def _writer(event_fields: EventFields | None) -> Callable[[StoredEvent, Around], bytes]:
