@@ -97,7 +97,7 @@ def js_kind() -> Kind:
     node = shutil.which("node")
     missing = None
     if node is None:
-        missing = "Node.js is not installed"
+        missing = "Node.js is not installed: apt install nodejs npm, then run scripts/interop-setup"
     elif not (JS / "node_modules" / "installed").exists():
         missing = "matrix-js-sdk is not installed: run scripts/interop-setup"
     return Kind("js", (node or "node", str(JS / "client.mjs")), missing)
