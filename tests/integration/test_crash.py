@@ -4,6 +4,7 @@ Real processes and real HTTP. The moments are drawn from a seed, by what was ack
 """
 
 import random
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,12 +25,20 @@ Start = Callable[[str | None], HearthProcess]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """`start(dsn)`: a running Hearth over a database."""
+def own_directory() -> Iterator[Path]:
+    # Not in pytest's own directory, which each run of pytest closes to the user that PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="hearth-crash-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.fixture
+def start(own_directory: Path) -> Iterator[Start]:
+    """`start(dsn)`: a running Hearth over a database; None: over a PostgreSQL of its own."""
     running: list[HearthProcess] = []
 
     def begin(dsn: str | None) -> HearthProcess:
-        running.append(HearthProcess(tmp_path / f"hearth{len(running)}", dsn))
+        running.append(HearthProcess(own_directory / f"hearth{len(running)}", dsn))
         running[-1].start()
         return running[-1]
 
@@ -39,8 +48,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[PostgresProcess]:
-    server = PostgresProcess(tmp_path / "postgres")
+def own_postgres(own_directory: Path) -> Iterator[PostgresProcess]:
+    server = PostgresProcess(own_directory / "postgres")
     yield server
     server.stop()
 
