@@ -199,7 +199,7 @@ async def assemble(core: Core) -> Server:
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes),
-        *reading_apis(reading),
+        *reading_apis(core, reading),
         *media_apis(core, media),
         *sync_apis(users, rooms, syncing),
     ]

@@ -104,8 +104,9 @@ def build_reading(core: Core, users: Users, rooms: Rooms) -> RoomReading:
     )
 
 
-def reading_apis(parts: RoomReading) -> Sequence[object]:
+def reading_apis(core: Core, parts: RoomReading) -> Sequence[object]:
     timeline, past_state, client_events = parts.timeline, parts.past_state, parts.client_events
+    search = SearchApi(search=parts.search, past_state=past_state, client_events=client_events)
     return [
         ContextApi(timeline=timeline, past_state=past_state, client_events=client_events),
         EventApi(timeline=timeline, client_events=client_events),
@@ -113,6 +114,6 @@ def reading_apis(parts: RoomReading) -> Sequence[object]:
         MessagesApi(timeline=timeline, past_state=past_state, client_events=client_events),
         RelationsApi(related_events=parts.related_events, client_events=client_events),
         ReportsApi(reports=parts.reports),
-        SearchApi(search=parts.search, past_state=past_state, client_events=client_events),
         ThreadsApi(related_events=parts.related_events, client_events=client_events),
+        *([search] if core.config.server.enable_search else []),
     ]

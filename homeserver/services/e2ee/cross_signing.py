@@ -61,10 +61,10 @@ class CrossSigning:
         Raises: BadRequest M_INVALID_PARAM, M_INVALID_SIGNATURE, M_MISSING_PARAM; Forbidden; what `confirm` raises.
         """
         uploaded = {usage: body[f"{usage}_key"] for usage in USAGES if body.get(f"{usage}_key") is not None}
-        if not uploaded:
-            raise MissingParam("master_key")
         async with self._uploads.of(user_id):
             stored = await self._database.read(cross_signing.find_cross_signing_keys, user_id)
+            if not uploaded and "master" not in stored:
+                raise MissingParam("master_key")
             new = {usage: raw for usage, raw in uploaded.items() if stored.get(usage) != raw}
             if not new:
                 return

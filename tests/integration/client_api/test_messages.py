@@ -1,5 +1,6 @@
 """GET /rooms/{roomId}/messages and /event, by the chapter "Getting events for a room"."""
 
+import random
 from typing import Any
 
 import orjson
@@ -333,6 +334,27 @@ async def test_pages_of_any_sizes_give_each_event_once_in_order(hs: Homeserver) 
             assert await all_pages(client, room, limit, dir="f") == forward
             assert await all_pages(client, room, limit, dir="b") == forward[::-1]
     assert len(ids(await messages(alice, room, limit=1000))) > len(forward)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_walking_to_and_fro_meets_each_event_once_on_every_way(hs: Homeserver, seed: int) -> None:
+    """By pages of any size, turning around anywhere: what is met is always what lies between two places."""
+    chance = random.Random(seed)
+    alice = await hs.register("alice")
+    room = await room_with(alice, 12)
+    history = ids(await messages(alice, room, dir="f", limit=1000))
+    at, token = len(history), (await alice.sync())["next_batch"]
+    for _ in range(25):
+        direction, limit = chance.choice("bf"), chance.randint(1, 8)
+        page = await messages(alice, room, start=token, dir=direction, limit=limit)
+        wanted = history[max(0, at - limit) : at][::-1] if direction == "b" else history[at : at + limit]
+        assert ids(page) == wanted
+        at += len(wanted) if direction == "f" else -len(wanted)
+        assert ("end" in page) == (0 < at < len(history))
+        if "end" not in page:
+            at, token = len(history), alice.since
+            continue
+        token = page["end"]
 
 
 def _visibility(value: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from homeserver.services.rooms import search_index
 from tests.support.homeserver import Client, Homeserver, q
 
 
@@ -189,6 +190,32 @@ async def test_odd_messages_do_not_stop_the_index(hs: Homeserver) -> None:
     await alice.send(room, "needle")
     assert bodies(await search(alice, "needle")) == ["needle"]
     assert bodies(await search(alice, "inside")) == ["nul \x00 inside"]
+
+
+async def test_the_first_search_of_all_finds_what_was_there_before(hs: Homeserver) -> None:
+    alice = await hs.register("alice")
+    room = await alice.create_room()
+    await alice.send(room, "needle before")
+    await hs.server.core.tasks.stop(0)
+    assert hs.rows("SELECT * FROM event_words") == []
+    assert bodies(await search(alice, "needle")) == ["needle before"]
+    await alice.send(room, "needle after")
+    assert bodies(await search(alice, "needle", order_by="recent")) == ["needle after", "needle before"]
+
+
+async def test_long_histories_are_taken_up_in_batches(hs: Homeserver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "BATCH", 3)
+    await hs.server.core.tasks.stop(0)  # the background would be faster on some days
+    alice = await hs.register("alice")
+    room = await alice.create_room()
+    for number in range(40):
+        await alice.send(room, f"needle {number}")
+    newest = bodies(await search(alice, "needle", order_by="recent", filter={"limit": 100}))
+    assert newest == [f"needle {number}" for number in range(39, 9, -1)]
+    for number in range(40, 50):
+        await alice.send(room, f"needle {number}")
+    everything = bodies(await search(alice, "needle", order_by="recent", filter={"limit": 100}))
+    assert everything == [f"needle {number}" for number in range(49, -1, -1)]
 
 
 async def test_other_categories_are_left_out(hs: Homeserver) -> None:

@@ -135,9 +135,7 @@ async def test_a_token_is_valid_after_a_restart(hs: Homeserver, start_homeserver
 
 async def test_a_sync_waits_and_is_woken_by_a_message(hs: Homeserver) -> None:
     alice, bob, room = await two_in_a_room(hs)
-    await alice.sync()
-    await bob.sync()
-    await alice.sync()
+    await alice.sync(set_presence="offline")
     waiting = Waiting(alice)
     await bob.send(room, "wake up")
     assert bodies(joined(await waiting.answer, room)) == ["wake up"]
