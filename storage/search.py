@@ -1,9 +1,12 @@
 """Searching the words of messages, names and topics.
 
 Theory of operation. Words are not taken up by the commit that adds an event: that would be half as much work again
-under the lock of the stream. They follow in batches, each one statement inside PostgreSQL, every few seconds and before
-each search. An entry of the index is the words of a text and, as one more word, the room's number: so the index itself
-finds what matches in the rooms asked for. Whether a match is still to be shown its event says.
+under the lock of the stream. Nothing is taken up at all until somebody searches for the first time. Then words follow
+in batches, each one statement inside PostgreSQL, every few seconds and before each search: of new events, and from the
+newest backwards of all that were there before.
+
+An entry of the index is the words of a text and, as one more word, the room's number: so the index itself finds what
+matches in the rooms asked for. Whether a match is still to be shown its event says.
 
 Source: client-server API, "Server Side Search".
 """
@@ -42,17 +45,28 @@ ON CONFLICT DO NOTHING
 """
 
 
-def take_up(cur: Cursor, limit: int) -> int:
-    """Adds the words of up to `limit` positions of the stream, and of as many older events; gives what is left."""
+def begin(cur: Cursor) -> None:
+    """From now on words are taken up."""
+    cur.execute(
+        "INSERT INTO event_words_progress (newest, oldest) SELECT position, position + 1 FROM stream_head"
+        " ON CONFLICT DO NOTHING"
+    )
+
+
+def take_up(cur: Cursor, limit: int) -> bool:
+    """Adds the words of up to `limit` new positions, and of as many older events. Is anything left to take up?"""
     cur.execute("SELECT newest, oldest FROM event_words_progress FOR UPDATE")
     row = cur.fetchone()
-    assert row is not None
+    if row is None:
+        return False
     newest, oldest = row
     head = head_position(cur)
     upto = min(head, newest + limit)
-    cur.execute(_ADD_WORDS, (newest, upto))
+    if upto > newest:
+        cur.execute(_ADD_WORDS, (newest, upto))
     cur.execute(
-        "SELECT min(position) FROM (SELECT position FROM events WHERE position < %s ORDER BY position DESC LIMIT %s) v",
+        f"{IN_ORDER}SELECT min(position), count(*) FROM"
+        " (SELECT position FROM events WHERE position < %s ORDER BY position DESC LIMIT %s) v",
         (oldest, limit),
     )
     row = cur.fetchone()
@@ -62,7 +76,7 @@ def take_up(cur: Cursor, limit: int) -> int:
         cur.execute(_ADD_WORDS, (older - 1, oldest - 1))
     if (upto, older) != (newest, oldest):
         cur.execute("UPDATE event_words_progress SET newest = %s, oldest = %s", (upto, older))
-    return int(head - upto)
+    return bool(upto < head or row[1] == limit)
 
 
 @frozen(kw_only=True)

@@ -16,13 +16,12 @@ CREATE TABLE event_words (
     words tsvector NOT NULL
 );
 CREATE INDEX event_words_by_word ON event_words USING gin (words);
--- Events from `oldest` to `newest` have their words there.
+-- Events at positions from `oldest` to `newest` have their words there. No row until somebody searches.
 CREATE TABLE event_words_progress (
     one bool PRIMARY KEY DEFAULT true CHECK (one),
     newest bigint NOT NULL,
     oldest bigint NOT NULL
 );
-INSERT INTO event_words_progress (newest, oldest) VALUES (0, 0);
 
 -- What users reported: an event in a room, a room, or a user.
 CREATE TABLE reports (

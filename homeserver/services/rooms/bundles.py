@@ -57,7 +57,7 @@ class Bundles:
             return {}
         found = await self._sum_up(user_id, parents.values())
         told = await self._children(user_id, found)
-        latest = [told[one.latest] for one in found if one.rel_type == THREAD and one.latest in told]
+        latest = [told[one.latest] for one in found if one.latest in told]
         inner = await self._of(user_id, latest, threads=False) if threads and latest else {}
         bundles: dict[int, Json] = {}
         for children in found:
@@ -89,7 +89,7 @@ class Bundles:
 
     async def _children(self, user_id: UserId, found: Iterable[Children]) -> dict[int, StoredEvent]:
         """The edits and thread events that are spoken of and that the user may see."""
-        nids = {children.latest for children in found if children.rel_type == THREAD}
+        nids = {children.latest for children in found if children.latest is not None}
         nids.update(nid for children in found for nid in children.edits or ())
         by_room: dict[int, list[StoredEvent]] = {}
         for stored in (await self._events.get(nids)).values():
@@ -116,7 +116,7 @@ class Bundles:
             edits = (told[nid] for nid in children.edits or () if nid in told)
             edit = next((one for one in edits if is_valid_edit(one, parent)), None)
             return None if edit is None else event_json(edit, around)
-        latest = told.get(children.latest)
+        latest = None if children.latest is None else told.get(children.latest)
         if latest is None or is_child(parent):
             return None
         return {

@@ -93,7 +93,7 @@ class Search:
         untils = await self._rooms(user_id, query)
         if not untils or not query.keys:
             return Results(seen=Seen(events=[]))
-        await self._index.catch_up()
+        await self._index.prepare()
         words = _word_query(query, untils)
         # The rooms are chosen already, with predecessors that the filter does not name.
         wanted = evolve(query.filter, rooms=Chosen())
