@@ -10,6 +10,7 @@ from homeserver.services.sync.request import SyncRequest
 from homeserver.services.sync.seams import FilterOf, SetPresence
 from homeserver.services.sync.service import Sync
 from homeserver.web.call import Call
+from homeserver.web.params import Fields
 from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import Access, client, route
 from matrix.errors import BadRequest, InvalidParam, NotFound
@@ -40,8 +41,7 @@ class SyncApi:
             since=_position(query.optional_text("since")),
             filter=await self._filter(call),
             full_state=query.boolean("full_state", False),
-            use_state_after=query.boolean("use_state_after", False)
-            or query.boolean("org.matrix.msc4222.use_state_after", False),
+            state_name=_state_name(query),
         )
         timeout_ms = query.integer("timeout", 0, minimum=0)
         self._set_presence(user.user_id, presence)
@@ -79,3 +79,10 @@ def _position(since: str | None) -> int | None:
         return SyncToken.parse(since).position
     except BadToken as error:
         raise InvalidParam(str(error)) from error
+
+
+def _state_name(query: Fields) -> str:
+    for prefix in ("", "org.matrix.msc4222."):
+        if query.boolean(f"{prefix}use_state_after", False):
+            return f"{prefix}state_after"
+    return "state"

@@ -19,7 +19,7 @@ class RoomAnswer:
     limited: bool = False
     prev_batch: str = ""
     state: list[bytes] = field(factory=list)
-    state_is_after: bool = False
+    state_name: str = "state"
     account_data: list[bytes] = field(factory=list)
     ephemeral: list[bytes] = field(factory=list)
     summary: dict[str, Any] = field(factory=dict)
@@ -30,14 +30,13 @@ class RoomAnswer:
         return bool(self.timeline or self.state or self.account_data or self.ephemeral or self.summary or self.limited)
 
     def encode(self, *, joined: bool) -> bytes:
-        state = b"state_after" if self.state_is_after else b"state"
         parts = [
             b'{"timeline":{"events":[',
             b",".join(self.timeline),
             b'],"prev_batch":',
             orjson.dumps(self.prev_batch),
             b',"limited":true}' if self.limited else b',"limited":false}',
-            b',"' + state + b'":' + events_object(self.state),
+            b',"' + self.state_name.encode() + b'":' + events_object(self.state),
             b',"account_data":' + events_object(self.account_data),
         ]
         if joined:

@@ -17,7 +17,12 @@ class SyncRequest:
     since: int | None
     filter: Filter
     full_state: bool = False
-    use_state_after: bool = False
+    # "state", or the name by which the state after the timeline was asked for: a client of MSC4222 reads no other.
+    state_name: str = "state"
+
+    @property
+    def use_state_after(self) -> bool:
+        return self.state_name != "state"
 
 
 @frozen(kw_only=True)

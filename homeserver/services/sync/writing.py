@@ -140,7 +140,7 @@ class RoomWriter:
             limited=plan.limited,
             prev_batch=_prev_batch(window, plan),
             state=[write(one, state_around) for one in state if is_wanted(one, wanted, window)],
-            state_is_after=request.use_state_after,
+            state_name=request.state_name,
         )
 
     def _ephemeral(self, window: Window, plan: Plan, receipts: list[tuple[str, dict[str, Any]]]) -> list[bytes]:

@@ -78,6 +78,14 @@ async def test_state_after_tells_the_state_after_the_timeline(hs: Homeserver) ->
     assert [event["content"] for event in part["state_after"]["events"]] == [{"name": "second"}]
 
 
+async def test_who_asks_by_the_unstable_name_is_answered_by_it(hs: Homeserver) -> None:
+    alice = await hs.register("alice")
+    room = await alice.create_room(name="first")
+    part = joined(await alice.sync(**{"org.matrix.msc4222.use_state_after": "true"}), room)
+    assert "state" not in part and "state_after" not in part
+    assert ("m.room.name", "") in state_types(part, "org.matrix.msc4222.state_after")
+
+
 async def test_an_incremental_sync_tells_only_what_is_new(hs: Homeserver) -> None:
     alice, bob, room = await two_in_a_room(hs)
     other = await alice.create_room()
