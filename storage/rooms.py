@@ -47,12 +47,14 @@ def find_rooms_by_id(cur: Cursor, room_ids: list[str]) -> dict[RoomId, RoomRow]:
 
 
 def load_heads(cur: Cursor, room_nids: list[int]) -> dict[int, HeadRow]:
-    """What the next changes to these rooms are decided on.
+    """What the next changes to these rooms are decided on. In a transaction: all is as of one moment.
 
-    The position is read first: if a commit comes between, the state is newer than the position, and the change that
-    is decided on it will be refused.
+    Sync reads the state as that of the position; a change that is decided on a head that has moved will be refused.
     """
-    cur.execute("SELECT room_nid, head FROM rooms WHERE room_nid = ANY(%s)", (room_nids,))
+    cur.execute(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT room_nid, head FROM rooms WHERE room_nid = ANY(%s)",
+        (room_nids,),
+    )
     heads = {room_nid: HeadRow(position, [], {}) for room_nid, position in cur}
     cur.execute(
         "SELECT r.room_nid, e.event_nid, e.event_id, e.depth FROM rooms r"
