@@ -56,7 +56,9 @@ async def test_writers_at_two_processes_make_one_room(start_homeserver: Start, d
     async def write(client: Client, number: int) -> None:
         for count in range(EACH):
             if count % 4 == 3:
-                sent.append(await client.set_state(room, "org.example.count", {"n": count}, str(number % 3)))
+                sent.append(
+                    await client.set_state(room, "org.example.count", {"n": count, "by": number}, str(number % 3))
+                )
             else:
                 sent.append(await client.send(room, f"{number}.{count}"))
 
