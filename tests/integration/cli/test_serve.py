@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,13 @@ class Hearth:
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
         return self.process.wait(START_S)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not in pytest's own directory, which each run of pytest closes to the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="hearth-serve-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
