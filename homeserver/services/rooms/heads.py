@@ -101,17 +101,19 @@ class Heads:
     async def get_many(self, room_nids: Iterable[int]) -> dict[int, Head]:
         """The heads of those rooms that exist, read with one look-up."""
         wanted = list(room_nids)
-        missing = [room_nid for room_nid in wanted if room_nid not in self._heads]
-        if missing:
-            await self._load(missing)
-            self._drop_oldest(set(wanted))
+        # Those that are there now: while others are read, some of them may be forgotten.
         found = {room_nid: self._heads[room_nid] for room_nid in wanted if room_nid in self._heads}
+        if missing := [room_nid for room_nid in wanted if room_nid not in found]:
+            found |= await self._load(missing)
+            self._drop_oldest(set(wanted))
         for room_nid in found:
-            self._heads.move_to_end(room_nid)
-        return found
+            if room_nid in self._heads:
+                self._heads.move_to_end(room_nid)
+        return {room_nid: found[room_nid] for room_nid in wanted if room_nid in found}
 
-    async def _load(self, missing: list[int]) -> None:
+    async def _load(self, missing: list[int]) -> dict[int, Head]:
         rows = await self.rooms(missing)
+        found: dict[int, Head] = {}
         self._loads += 1
         try:
             for _ in range(MAX_LOADS):
@@ -120,21 +122,23 @@ class Heads:
                 missing = [room_nid for room_nid, row in loaded.items() if self._told.get(room_nid, 0) > row.position]
                 for room_nid, row in loaded.items():
                     if room_nid not in missing and room_nid in rows:
-                        self._keep(rows[room_nid], row)
+                        found[room_nid] = self._keep(rows[room_nid], row)
                 if not missing:
-                    return
+                    break
         finally:
             self._loads -= 1
             if self._loads == 0:
                 self._told.clear()
+        return found
 
-    def _keep(self, room: RoomRow, row: HeadRow) -> None:
+    def _keep(self, room: RoomRow, row: HeadRow) -> Head:
         # Another reader may have been faster, and a decision may already stand on its head.
         if room.room_nid not in self._heads:
             version = ROOM_VERSIONS[room.version]
             self._heads[room.room_nid] = Head(
                 room.room_nid, room.room_id, version, row.position, row.extremities, row.state
             )
+        return self._heads[room.room_nid]
 
     def known(self, room_nid: int) -> Head | None:
         """The head if it is in memory."""

@@ -227,6 +227,8 @@ class Intake:
         try:
             for nid, new in zip(nids, wanted, strict=True):
                 row = await self._make(head, change, nid, new)
+                # From here on the head is ahead of what is committed, and says so.
+                head.after = change
                 head.advance(row.stored)
                 made.append(row.stored)
                 rows.append(row)
@@ -241,7 +243,6 @@ class Intake:
         for row in rows:
             event = row.stored.event
             self._put(change, evolve(row, state_key_nid=key_nids[event.key]) if event.is_state else row)
-        head.after = change
         change.on_head(head.room_nid, after, [extremity[0] for extremity in head.extremities])
         return made
 
