@@ -74,6 +74,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
     return RoomParts(
         as_of=as_of,
         chosen=ChosenRooms(heads=heads),
+        lazy_members=lazy_members,
         joined=JoinedRooms(
             moved=MovedRooms(stream=storage.stream, database=database, events=events),
             as_of=as_of,

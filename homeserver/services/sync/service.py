@@ -24,6 +24,7 @@ from homeserver.services.sync.digest import Digests
 from homeserver.services.sync.inbox import Inbox
 from homeserver.services.sync.invited import InvitedRooms
 from homeserver.services.sync.joined import JoinedRooms
+from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.notifier import Notifier
 from homeserver.services.sync.request import SyncRequest, Window
 from homeserver.services.sync.writing import RoomWriter
@@ -72,6 +73,7 @@ class UserSources:
 class RoomParts:
     as_of: AsOf
     chosen: ChosenRooms
+    lazy_members: LazyMembers
     joined: JoinedRooms
     invited: InvitedRooms
     writer: RoomWriter
@@ -93,6 +95,7 @@ class Sync:
         self._notifier = notifier
         self._as_of = rooms.as_of
         self._chosen = rooms.chosen
+        self._lazy_members = rooms.lazy_members
         self._joined = rooms.joined
         self._invited = rooms.invited
         self._writer = rooms.writer
@@ -102,6 +105,8 @@ class Sync:
 
     async def answer(self, request: SyncRequest, timeout_ms: int) -> list[bytes]:
         """The JSON of the answer in pieces, as soon as there is something to tell, or after `timeout_ms`."""
+        if request.since is not None and request.filter.lazy_load_members:
+            self._lazy_members.asked(request.user_id, request.device_key, request.since)
         deadline = self._clock.seconds() + min(timeout_ms, MAX_TIMEOUT_MS) / 1000
         at_once = request.since is None or request.full_state or timeout_ms <= 0
         while True:
