@@ -53,6 +53,13 @@ CREATE TABLE dehydrated_devices (
     device_data text NOT NULL
 );
 
+CREATE TABLE destinations (
+    server_name text NOT NULL,
+    failing_since_ms bigint NOT NULL,
+    retry_at_ms bigint NOT NULL,
+    interval_ms bigint NOT NULL
+);
+
 CREATE TABLE device_keys (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -62,6 +69,11 @@ CREATE TABLE device_keys (
 CREATE TABLE device_list_changes (
     user_id text NOT NULL,
     "position" bigint NOT NULL
+);
+
+CREATE TABLE device_list_updates (
+    user_id text NOT NULL,
+    stream_id bigint NOT NULL
 );
 
 CREATE TABLE devices (
@@ -285,6 +297,12 @@ ALTER TABLE one_time_keys ALTER COLUMN nid ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE openid_tokens (
+    token_hash bytea NOT NULL,
+    user_id text NOT NULL,
+    expires_ms bigint NOT NULL
+);
+
 CREATE TABLE presence (
     user_id text NOT NULL,
     presence text NOT NULL,
@@ -352,6 +370,24 @@ CREATE TABLE relations (
     depth bigint NOT NULL
 );
 
+CREATE TABLE remote_device_lists (
+    user_id text NOT NULL,
+    stream_id bigint,
+    update_id bigint,
+    stale boolean NOT NULL,
+    version bigint DEFAULT 0 NOT NULL,
+    master text,
+    self_signing text,
+    failures integer DEFAULT 0 NOT NULL,
+    retry_ms bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE remote_devices (
+    user_id text NOT NULL,
+    device_id text NOT NULL,
+    "json" text NOT NULL
+);
+
 CREATE TABLE reports (
     report_id bigint NOT NULL,
     received_ms bigint NOT NULL,
@@ -404,6 +440,22 @@ CREATE TABLE rooms (
 )
 WITH (fillfactor='80');
 
+CREATE TABLE server_key_answers (
+    server_name text NOT NULL,
+    answer text NOT NULL,
+    valid_until_ms bigint NOT NULL,
+    fetched_ms bigint NOT NULL
+);
+
+CREATE TABLE server_keys (
+    server_name text NOT NULL,
+    key_id text NOT NULL,
+    verify_key bytea NOT NULL,
+    valid_until_ms bigint NOT NULL,
+    fetched_ms bigint NOT NULL,
+    is_old boolean NOT NULL
+);
+
 CREATE TABLE setup_token (
     one boolean DEFAULT true NOT NULL,
     token text NOT NULL,
@@ -445,6 +497,11 @@ CREATE TABLE stream_head (
     CONSTRAINT stream_head_one_check CHECK (one)
 );
 
+CREATE TABLE stream_readers (
+    name text NOT NULL,
+    "position" bigint NOT NULL
+);
+
 CREATE TABLE to_device (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -470,6 +527,26 @@ CREATE TABLE url_previews (
     url_sha256 bytea NOT NULL,
     expires_ms bigint NOT NULL,
     "json" text NOT NULL
+);
+
+CREATE TABLE user_directory (
+    user_id text NOT NULL,
+    is_local boolean NOT NULL,
+    display_name text,
+    avatar_url text,
+    words tsvector NOT NULL,
+    ask_after_ms bigint
+);
+
+CREATE TABLE user_directory_progress (
+    one boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    after text,
+    CONSTRAINT user_directory_progress_one_check CHECK (one)
+);
+
+CREATE TABLE user_directory_rooms (
+    room_nid integer NOT NULL
 );
 
 CREATE TABLE users (
@@ -509,11 +586,17 @@ ALTER TABLE ONLY cross_signing_keys
 ALTER TABLE ONLY dehydrated_devices
     ADD CONSTRAINT dehydrated_devices_pkey PRIMARY KEY (user_id);
 
+ALTER TABLE ONLY destinations
+    ADD CONSTRAINT destinations_pkey PRIMARY KEY (server_name);
+
 ALTER TABLE ONLY device_keys
     ADD CONSTRAINT device_keys_pkey PRIMARY KEY (user_id, device_id);
 
 ALTER TABLE ONLY device_list_changes
     ADD CONSTRAINT device_list_changes_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY device_list_updates
+    ADD CONSTRAINT device_list_updates_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, device_id);
@@ -584,6 +667,9 @@ ALTER TABLE ONLY missing_prev_events
 ALTER TABLE ONLY one_time_keys
     ADD CONSTRAINT one_time_keys_pkey PRIMARY KEY (user_id, device_id, algorithm, key_id);
 
+ALTER TABLE ONLY openid_tokens
+    ADD CONSTRAINT openid_tokens_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY presence
     ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
 
@@ -608,6 +694,12 @@ ALTER TABLE ONLY registration_tokens
 ALTER TABLE ONLY relations
     ADD CONSTRAINT relations_pkey PRIMARY KEY (event_nid);
 
+ALTER TABLE ONLY remote_device_lists
+    ADD CONSTRAINT remote_device_lists_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY remote_devices
+    ADD CONSTRAINT remote_devices_pkey PRIMARY KEY (user_id, device_id);
+
 ALTER TABLE ONLY reports
     ADD CONSTRAINT reports_pkey PRIMARY KEY (report_id);
 
@@ -622,6 +714,12 @@ ALTER TABLE ONLY rooms
 
 ALTER TABLE ONLY rooms
     ADD CONSTRAINT rooms_room_id_key UNIQUE (room_id);
+
+ALTER TABLE ONLY server_key_answers
+    ADD CONSTRAINT server_key_answers_pkey PRIMARY KEY (server_name);
+
+ALTER TABLE ONLY server_keys
+    ADD CONSTRAINT server_keys_pkey PRIMARY KEY (server_name, key_id);
 
 ALTER TABLE ONLY setup_token
     ADD CONSTRAINT setup_token_pkey PRIMARY KEY (one);
@@ -641,6 +739,9 @@ ALTER TABLE ONLY stream_head
 ALTER TABLE ONLY stream
     ADD CONSTRAINT stream_pkey PRIMARY KEY ("position");
 
+ALTER TABLE ONLY stream_readers
+    ADD CONSTRAINT stream_readers_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY to_device
     ADD CONSTRAINT to_device_pkey PRIMARY KEY (user_id, device_id, "position");
 
@@ -653,6 +754,15 @@ ALTER TABLE ONLY ui_auth_sessions
 ALTER TABLE ONLY url_previews
     ADD CONSTRAINT url_previews_pkey PRIMARY KEY (url_sha256);
 
+ALTER TABLE ONLY user_directory
+    ADD CONSTRAINT user_directory_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY user_directory_progress
+    ADD CONSTRAINT user_directory_progress_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY user_directory_rooms
+    ADD CONSTRAINT user_directory_rooms_pkey PRIMARY KEY (room_nid);
+
 ALTER TABLE ONLY users_leaving
     ADD CONSTRAINT users_leaving_pkey PRIMARY KEY (user_id);
 
@@ -664,6 +774,8 @@ CREATE INDEX access_tokens_by_refresh ON access_tokens USING btree (refresh_hash
 CREATE INDEX access_tokens_by_user ON access_tokens USING btree (user_id, device_id);
 
 CREATE INDEX account_data_by_position ON account_data USING btree (user_id, "position");
+
+CREATE INDEX destinations_by_retry ON destinations USING btree (retry_at_ms);
 
 CREATE INDEX device_list_changes_by_position ON device_list_changes USING btree ("position");
 
@@ -701,6 +813,8 @@ CREATE INDEX memberships_by_user ON memberships USING btree (user_id, membership
 
 CREATE UNIQUE INDEX one_time_keys_in_order ON one_time_keys USING btree (user_id, device_id, algorithm, nid);
 
+CREATE INDEX openid_tokens_by_age ON openid_tokens USING btree (expires_ms);
+
 CREATE INDEX published_rooms_by_room ON published_rooms USING btree (room_nid);
 
 CREATE INDEX receipts_by_position ON receipts USING btree (room_nid, "position");
@@ -715,6 +829,8 @@ CREATE INDEX relations_of_parent ON relations USING btree (parent_id, rel_type, 
 
 CREATE INDEX relations_of_threads ON relations USING btree (room_nid, depth, "position") WHERE (rel_type = 'm.thread'::text);
 
+CREATE INDEX remote_device_lists_to_fetch ON remote_device_lists USING btree (retry_ms) WHERE stale;
+
 CREATE INDEX room_aliases_of_room ON room_aliases USING btree (room_nid);
 
 CREATE INDEX room_state_current ON room_state USING btree (room_nid, state_key_nid) INCLUDE (event_nid) WHERE (until IS NULL);
@@ -726,6 +842,10 @@ CREATE INDEX to_device_transactions_by_age ON to_device_transactions USING btree
 CREATE INDEX ui_auth_sessions_by_age ON ui_auth_sessions USING btree (created_ms);
 
 CREATE INDEX url_previews_by_expiry ON url_previews USING btree (expires_ms);
+
+CREATE INDEX user_directory_by_word ON user_directory USING gin (words);
+
+CREATE INDEX user_directory_to_ask ON user_directory USING btree (ask_after_ms) WHERE (ask_after_ms IS NOT NULL);
 
 ALTER TABLE ONLY media
     ADD CONSTRAINT media_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);

@@ -55,7 +55,6 @@ NOT_YET = frozenset(
         "rc_federation",
         "rc_presence",
         "rc_third_party_invite",
-        "rc_user_directory",
         "redaction_retention_period",
         "registrations_require_3pid",
         "remote_media_download_burst_count",
@@ -68,7 +67,6 @@ NOT_YET = frozenset(
         "sso",
         "trusted_key_servers",
         "use_appservice_legacy_authorization",
-        "user_directory",
     ]
 )
 

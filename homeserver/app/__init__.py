@@ -10,6 +10,7 @@ from typing import Any
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
+from homeserver.app.features import feature_apis
 from homeserver.app.media import Media, build_media, media_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
@@ -202,6 +203,7 @@ async def assemble(core: Core) -> Server:
         *reading_apis(core, reading),
         *media_apis(core, media),
         *sync_apis(users, rooms, syncing),
+        *feature_apis(core, users, rooms),
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
