@@ -77,8 +77,15 @@ class Nids:
         self._database = database
         self._free: deque[int] = deque()
 
-    async def take(self, count: int) -> list[int]:
-        while len(self._free) < count:
+    async def take(self, count: int, *, above: int = 0) -> list[int]:
+        """Ascending numbers, all larger than `above`."""
+        while True:
+            while self._free and self._free[0] <= above:
+                self._free.popleft()
+            if len(self._free) >= count:
+                return [self._free.popleft() for _ in range(count)]
             first = await self._database.read(_next_block, self._sequence)
+            is_late = bool(self._free) and first < self._free[-1]
             self._free.extend(range(first, first + self._block))
-        return [self._free.popleft() for _ in range(count)]
+            if is_late:
+                self._free = deque(sorted(self._free))

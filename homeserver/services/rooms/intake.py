@@ -16,18 +16,17 @@ from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.event_changes import EventChanges
 from homeserver.services.rooms.heads import Extremity, Head, Heads
 from matrix import auth_rules
 from matrix.auth_needs import CREATE, auth_keys
-from matrix.building import Draft, build
+from matrix.building import Draft, build, to_unsigned_pdu
 from matrix.errors import AuthRuleFailed, BadEvent, BadRequest, EventTooLarge, Forbidden, MatrixError, TooLarge
 from matrix.events import Event, Json, StateKey
 from matrix.ids import EventId, RoomId, ServerName, UserId
-from matrix.power_levels import PowerLevels
 from matrix.room_versions import RoomVersion
 from matrix.signing import SigningKey
-from storage import event_transactions, memberships, relations, state
-from storage import events as event_rows
+from storage import event_transactions
 from storage.change import AlreadyThere, Change, Entry, HeadMoved, Kind
 from storage.commit import Committer
 from storage.database import Database
@@ -102,8 +101,10 @@ class Intake:
         self._state_keys = state_keys
         self._signer = signer
         self._clock = clock
-        self._event_nids = Nids("event_nids", EVENT_BLOCK, database=database)
-        self._room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
+        self._changes = EventChanges(events=events)
+        # Also of the events that others send: numbers grow with time, whoever takes them.
+        self.event_nids = Nids("event_nids", EVENT_BLOCK, database=database)
+        self.room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
 
     async def send(
         self,
@@ -141,6 +142,39 @@ class Intake:
             return decided.events
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
 
+    async def draft(self, room_id: RoomId, new: NewEvent) -> Event:
+        """The event as `send` would make it now, signed, but not sent: for others to sign too.
+
+        Raises: NotFound, Forbidden, BadRequest, TooLarge.
+        """
+        head = await self._heads.get(room_id)
+        try:
+            judged_by, auth, prev = await self._place(head, new)
+            event = await self._build(head, new, auth, prev)
+            auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
+        except _REFUSALS as error:
+            raise _for_client(error) from error
+        return event
+
+    async def template(self, room_id: RoomId, new: NewEvent) -> Json:
+        """An event for another server to sign and send: what make_join and its like answer with.
+
+        Without hashes and signatures; in room versions 1 and 2 the other server chooses the `event_id`.
+        Raises: NotFound, Forbidden, BadRequest, TooLarge.
+        """
+        head = await self._heads.get(room_id)
+        try:
+            judged_by, auth, prev = await self._place(head, new)
+            draft = await self._draft(head, new, auth, prev)
+            # The rules want an event: signed by us it goes nowhere.
+            event = build(draft, head.version, self._signer.server_name, self._signer.key)
+            auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
+        except _REFUSALS as error:
+            raise _for_client(error) from error
+        pdu = to_unsigned_pdu(draft, head.version)
+        pdu.pop("event_id", None)
+        return pdu
+
     def new_room_id(self) -> RoomId:
         """An id for a room of a version in which it is chosen."""
         return _random_room_id(self._signer.server_name)
@@ -176,7 +210,7 @@ class Intake:
     async def _first(
         self, version: RoomVersion, new: Sequence[NewEvent], room_id: RoomId | None
     ) -> tuple[Head, Change, list[StoredEvent]]:
-        (room_nid,) = await self._room_nids.take(1)
+        (room_nid,) = await self.room_nids.take(1)
         room_type = new[0].content.get("type")
         room_type = room_type if isinstance(room_type, str) and "\x00" not in room_type else None
         room_id = None if version.room_id_is_create_hash else room_id or self.new_room_id()
@@ -220,7 +254,7 @@ class Intake:
 
     async def _decide(self, head: Head, change: Change, wanted: Sequence[NewEvent]) -> list[StoredEvent]:
         """Builds and checks the events, each on the state after the one before, and advances the head."""
-        nids = await self._event_nids.take(len(wanted))
+        nids = await self.event_nids.take(len(wanted))
         after = head.after
         made: list[StoredEvent] = []
         rows: list[EventRow] = []
@@ -242,31 +276,47 @@ class Intake:
             raise
         for row in rows:
             event = row.stored.event
-            self._put(change, evolve(row, state_key_nid=key_nids[event.key]) if event.is_state else row)
+            self._changes.put(change, evolve(row, state_key_nid=key_nids[event.key]) if event.is_state else row)
         change.on_head(head.room_nid, after, [extremity[0] for extremity in head.extremities])
         return made
 
     async def _make(self, head: Head, change: Change, nid: int, new: NewEvent) -> EventRow:
-        named_by = auth_keys(head.version, new.type, new.sender, new.state_key, new.content)
-        # The rules look at the create event also where it is not among the auth events; its own state has none yet.
-        judged_by = await self._heads.state_events(head, named_by if CREATE in named_by else [CREATE, *named_by])
-        auth = [judged_by[key] for key in named_by if key in judged_by]
-        prev = head.extremities
-        if len(prev) > 1:
-            prev = sorted(prev, key=lambda extremity: -extremity[2])[:MAX_PREV_EVENTS]
+        judged_by, auth, prev = await self._place(head, new)
+        if any(one.nid >= nid for one in auth):
+            # Another process's numbers may be ahead of ours: an event's is above those of its auth events.
+            [nid] = await self.event_nids.take(1, above=max(one.nid for one in auth))
         event = await self._build(head, new, auth, prev)
         auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
         entry = Entry(Kind.EVENT, head.room_nid, event.state_key if event.type == "m.room.member" else None, position=0)
         replaces = head.state.get(event.key) if event.is_state else None
         stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces, has_children=False)
         if event.redacts is not None:
-            await self._apply_redaction(change, stored, event.redacts, judged_by)
+            await self._changes.apply_redaction(change, stored, event.redacts, judged_by)
         entry.body = self._events.remember(stored)
         return EventRow(stored, None, [one[0] for one in prev], [one.nid for one in auth])
 
+    async def _place(
+        self, head: Head, new: NewEvent
+    ) -> tuple[dict[StateKey, StoredEvent], list[StoredEvent], list[Extremity]]:
+        """What the event is judged by, its auth events, and the extremities that it follows."""
+        named_by = auth_keys(head.version, new.type, new.sender, new.state_key, new.content)
+        # The rules look at the create event also where it is not among the auth events; its own state has none yet.
+        judged_by = await self._heads.state_events(head, named_by if CREATE in named_by else [CREATE, *named_by])
+        prev = head.extremities
+        if len(prev) > 1:
+            prev = sorted(prev, key=lambda extremity: -extremity[2])[:MAX_PREV_EVENTS]
+        return judged_by, [judged_by[key] for key in named_by if key in judged_by], prev
+
     async def _build(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev: list[Extremity]) -> Event:
+        draft = await self._draft(head, new, auth, prev)
+        event = build(draft, head.version, self._signer.server_name, self._signer.key)
+        if not head.room_id:
+            head.room_id = event.room_id
+        return event
+
+    async def _draft(self, head: Head, new: NewEvent, auth: list[StoredEvent], prev: list[Extremity]) -> Draft:
         version = head.version
-        draft = Draft(
+        return Draft(
             type=new.type,
             sender=new.sender,
             content=new.content,
@@ -279,10 +329,6 @@ class Intake:
             redacts=new.redacts,
             event_id=None if version.event_id_is_hash else _random_event_id(self._signer.server_name),
         )
-        event = build(draft, version, self._signer.server_name, self._signer.key)
-        if not head.room_id:
-            head.room_id = event.room_id
-        return event
 
     async def _references(self, version: RoomVersion, extremities: list[Extremity]) -> Sequence[Event | EventId]:
         """The oldest room versions name an event by its hash too."""
@@ -290,34 +336,6 @@ class Intake:
             return [event_id for _, event_id, _ in extremities]
         found = await self._events.get([nid for nid, _, _ in extremities])
         return [found[nid].event for nid, _, _ in extremities]
-
-    def _put(self, change: Change, row: EventRow) -> None:
-        stored, event = row.stored, row.stored.event
-        assert stored.entry is not None
-        at = change.announce(stored.entry)
-        event_rows.add(change, row, at)
-        relations.add(change, stored, at)
-        if row.state_key_nid is None:
-            return
-        state.set_state(change, stored.room_nid, row.state_key_nid, stored.nid, at)
-        if event.membership is not None:
-            change.put(memberships.PUT, (stored.room_nid, event.state_key, event.membership, stored.nid, at, False))
-
-    async def _apply_redaction(
-        self, change: Change, redaction: StoredEvent, target_id: EventId, judged_by: dict[StateKey, StoredEvent]
-    ) -> None:
-        """Source: room version 3, "Handling redactions"."""
-        event = redaction.event
-        target = await self._events.find(target_id)
-        if target is None or target.room_nid != redaction.room_nid or target.event.type == "m.room.create":
-            return
-        levels = judged_by.get(("m.room.power_levels", ""))
-        create = judged_by[("m.room.create", "")].event
-        may = PowerLevels.of(event.version, create, levels.event if levels else None)
-        if may.of_user(event.sender) >= may.redact or event.sender.domain == target.event.sender.domain:
-            redaction.redacted = target.nid
-            change.put(event_rows.SET_REDACTED, (target.nid, redaction.nid))
-            relations.break_off(change, target)
 
     def _undo(self, decided: _Decided) -> None:
         """What was decided will not be: no look-up may find it, and no decision may stand on it.
