@@ -28,6 +28,11 @@ class Members:
         self._rooms: Lru[str, RoomsOfUser] = Lru("rooms_of_user", max_users)
         self._members: Lru[int, dict[UserId, str]] = Lru("members_of_room", max_rooms)
 
+    @property
+    def position(self) -> int:
+        """Up to where the stream has told of members."""
+        return self._stream.position
+
     async def rooms_of(self, user_id: str) -> RoomsOfUser:
         rooms = self._rooms.get(user_id)
         if rooms is None:

@@ -58,7 +58,8 @@ class Summaries:
         present = [user for user, membership in members.items() if membership in ("join", "invite")]
         # The reader may be one of them.
         counted = _Counted(after or 0, joined, invited, _earliest(head, present)[: MAX_HEROES + 1])
-        if after is not None and head.after == after:
+        # A head that was read from the database may be ahead of what the stream has told of the members.
+        if after is not None and head.after == after <= self._members.position:
             self._counted.set(head.room_nid, counted)
         return counted
 
