@@ -36,6 +36,7 @@ class Kind(StrEnum):
     PUSH_RULES = "push_rules"  # user_id
     ROOM = "room"  # room_nid: something of a room beside its events (forgotten, published, purged)
     GONE = "gone"  # nothing: what had this position was deleted before this process read it
+    FEDERATION = "federation"  # what only other servers hear: see federation_queue.py
     CACHE = "cache"  # what no client hears, only the caches of other processes (a session ended, a user deactivated)
 
 

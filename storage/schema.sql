@@ -1,6 +1,47 @@
 -- What the files of storage/migrations make, all together: for reading. Written by scripts/dump-schema.
 -- A test compares it with what the migrations make today.
 
+CREATE FUNCTION count_room_server(room integer, name text, delta integer, at bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE room_servers SET members = members + delta, until = CASE WHEN members + delta <= 0 THEN greatest(at, since) END
+        WHERE room_nid = room AND server = name AND until IS NULL;
+    IF NOT FOUND AND delta > 0 THEN
+        INSERT INTO room_servers (room_nid, server, since, members) VALUES (room, name, at, delta)
+            ON CONFLICT (room_nid, server, since) DO UPDATE SET until = NULL, members = excluded.members;
+    END IF;
+END $$;
+
+CREATE FUNCTION follow_memberships() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM count_room_server(room_nid, server, delta, at) FROM (
+            SELECT room_nid, server_of(user_id) AS server, count(*)::int AS delta, min(position) AS at
+            FROM new_rows WHERE membership = 'join' GROUP BY 1, 2) moved;
+    ELSIF TG_OP = 'DELETE' THEN
+        PERFORM count_room_server(room_nid, server, delta, at) FROM (
+            SELECT room_nid, server_of(user_id) AS server, -count(*)::int AS delta, max(position) AS at
+            FROM old_rows WHERE membership = 'join' GROUP BY 1, 2) moved;
+    ELSE
+        PERFORM count_room_server(room_nid, server, delta, at) FROM (
+            SELECT room_nid, server_of(user_id) AS server, sum(step)::int AS delta,
+                CASE WHEN sum(step) > 0 THEN min(position) FILTER (WHERE step > 0)
+                    ELSE max(position) FILTER (WHERE step < 0) END AS at
+            FROM (SELECT n.room_nid, n.user_id, n.position, CASE n.membership WHEN 'join' THEN 1 ELSE -1 END AS step
+                FROM new_rows n JOIN old_rows o USING (room_nid, user_id)
+                WHERE (n.membership = 'join') <> (o.membership = 'join')) steps
+            GROUP BY 1, 2 HAVING sum(step) <> 0) moved;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION server_of(user_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN substr(user_id, (strpos(user_id, ':'::text) + 1));
+
 CREATE TABLE access_tokens (
     token_id bigint NOT NULL,
     token_hash bytea NOT NULL,
@@ -32,6 +73,12 @@ CREATE TABLE account_data (
     deleted boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='80');
+
+CREATE TABLE awaited_redactions (
+    target_id text NOT NULL,
+    redaction_nid bigint NOT NULL,
+    may_any boolean NOT NULL
+);
 
 CREATE TABLE committers (
     instance text NOT NULL,
@@ -150,6 +197,50 @@ CREATE TABLE fallback_keys (
     used boolean DEFAULT false NOT NULL
 );
 
+CREATE TABLE federation_aside (
+    destination text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE federation_behind (
+    destination text NOT NULL,
+    shard smallint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE federation_broadcasts (
+    user_id text NOT NULL,
+    key text NOT NULL,
+    "position" bigint NOT NULL,
+    edu_type text NOT NULL,
+    content text NOT NULL
+);
+
+CREATE TABLE federation_edus (
+    destination text NOT NULL,
+    key text NOT NULL,
+    "position" bigint NOT NULL,
+    edu_type text NOT NULL,
+    content text NOT NULL
+);
+
+CREATE TABLE federation_passed_on (
+    room_nid integer NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE federation_received (
+    origin text NOT NULL,
+    transaction_id text NOT NULL,
+    answer text NOT NULL,
+    received_ms bigint NOT NULL
+);
+
+CREATE TABLE federation_shards (
+    shard smallint NOT NULL,
+    "position" bigint NOT NULL
+);
+
 CREATE TABLE filters (
     filter_id bigint NOT NULL,
     user_id text NOT NULL,
@@ -165,6 +256,13 @@ ALTER TABLE filters ALTER COLUMN filter_id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE SEQUENCE history_positions
+    START WITH 1
+    INCREMENT BY 256
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 
 CREATE TABLE key_backup_sessions (
     user_id text NOT NULL,
@@ -193,6 +291,12 @@ CREATE TABLE key_signatures (
     signer_user_id text NOT NULL,
     signer_key_id text NOT NULL,
     signature text NOT NULL
+);
+
+CREATE TABLE leases (
+    name text NOT NULL,
+    owner text NOT NULL,
+    until timestamp with time zone NOT NULL
 );
 
 CREATE TABLE login_tokens (
@@ -303,6 +407,12 @@ CREATE TABLE openid_tokens (
     expires_ms bigint NOT NULL
 );
 
+CREATE TABLE out_of_band (
+    event_nid bigint NOT NULL,
+    server text NOT NULL,
+    room_state text NOT NULL
+);
+
 CREATE TABLE presence (
     user_id text NOT NULL,
     presence text NOT NULL,
@@ -328,6 +438,34 @@ CREATE TABLE push_rules (
     user_id text NOT NULL,
     rules text NOT NULL,
     "position" bigint NOT NULL
+);
+
+CREATE TABLE pushers (
+    pusher_id bigint NOT NULL,
+    user_id text NOT NULL,
+    app_id text NOT NULL,
+    pushkey text NOT NULL,
+    kind text NOT NULL,
+    device_id text,
+    token_id bigint,
+    app_display_name text NOT NULL,
+    device_display_name text NOT NULL,
+    profile_tag text,
+    lang text NOT NULL,
+    data text NOT NULL,
+    enabled boolean NOT NULL,
+    set_ms bigint NOT NULL,
+    shard smallint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+ALTER TABLE pushers ALTER COLUMN pusher_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pushers_pusher_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE receipts (
@@ -414,12 +552,26 @@ CREATE TABLE room_aliases (
     creator text NOT NULL
 );
 
+CREATE TABLE room_imports (
+    room_nid integer NOT NULL,
+    nonce text NOT NULL
+);
+
 CREATE SEQUENCE room_nids
     START WITH 1
     INCREMENT BY 16
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+
+CREATE TABLE room_servers (
+    room_nid integer NOT NULL,
+    server text NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    members integer NOT NULL
+)
+WITH (fillfactor='90');
 
 CREATE TABLE room_state (
     room_nid integer NOT NULL,
@@ -502,6 +654,11 @@ CREATE TABLE stream_readers (
     "position" bigint NOT NULL
 );
 
+CREATE TABLE timeline_gaps (
+    room_nid integer NOT NULL,
+    "position" bigint NOT NULL
+);
+
 CREATE TABLE to_device (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -577,6 +734,9 @@ ALTER TABLE ONLY access_tokens
 ALTER TABLE ONLY account_data
     ADD CONSTRAINT account_data_pkey PRIMARY KEY (user_id, room_id, type);
 
+ALTER TABLE ONLY awaited_redactions
+    ADD CONSTRAINT awaited_redactions_pkey PRIMARY KEY (target_id, redaction_nid);
+
 ALTER TABLE ONLY committers
     ADD CONSTRAINT committers_pkey PRIMARY KEY (instance);
 
@@ -622,6 +782,27 @@ ALTER TABLE ONLY events
 ALTER TABLE ONLY fallback_keys
     ADD CONSTRAINT fallback_keys_pkey PRIMARY KEY (user_id, device_id, algorithm);
 
+ALTER TABLE ONLY federation_aside
+    ADD CONSTRAINT federation_aside_pkey PRIMARY KEY (destination, "position");
+
+ALTER TABLE ONLY federation_behind
+    ADD CONSTRAINT federation_behind_pkey PRIMARY KEY (destination);
+
+ALTER TABLE ONLY federation_broadcasts
+    ADD CONSTRAINT federation_broadcasts_pkey PRIMARY KEY (user_id, key);
+
+ALTER TABLE ONLY federation_edus
+    ADD CONSTRAINT federation_edus_pkey PRIMARY KEY (destination, key);
+
+ALTER TABLE ONLY federation_passed_on
+    ADD CONSTRAINT federation_passed_on_pkey PRIMARY KEY (room_nid, "position");
+
+ALTER TABLE ONLY federation_received
+    ADD CONSTRAINT federation_received_pkey PRIMARY KEY (origin, transaction_id);
+
+ALTER TABLE ONLY federation_shards
+    ADD CONSTRAINT federation_shards_pkey PRIMARY KEY (shard);
+
 ALTER TABLE ONLY filters
     ADD CONSTRAINT filters_pkey PRIMARY KEY (filter_id);
 
@@ -636,6 +817,9 @@ ALTER TABLE ONLY key_backups
 
 ALTER TABLE ONLY key_signatures
     ADD CONSTRAINT key_signatures_pkey PRIMARY KEY (target_user_id, target, signer_user_id, signer_key_id);
+
+ALTER TABLE ONLY leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY login_tokens
     ADD CONSTRAINT login_tokens_pkey PRIMARY KEY (token_hash);
@@ -670,6 +854,9 @@ ALTER TABLE ONLY one_time_keys
 ALTER TABLE ONLY openid_tokens
     ADD CONSTRAINT openid_tokens_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY out_of_band
+    ADD CONSTRAINT out_of_band_pkey PRIMARY KEY (event_nid);
+
 ALTER TABLE ONLY presence
     ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);
 
@@ -681,6 +868,12 @@ ALTER TABLE ONLY published_rooms
 
 ALTER TABLE ONLY push_rules
     ADD CONSTRAINT push_rules_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY pushers
+    ADD CONSTRAINT pushers_pkey PRIMARY KEY (pusher_id);
+
+ALTER TABLE ONLY pushers
+    ADD CONSTRAINT pushers_user_id_app_id_pushkey_key UNIQUE (user_id, app_id, pushkey);
 
 ALTER TABLE ONLY receipts
     ADD CONSTRAINT receipts_pkey PRIMARY KEY (room_nid, user_id, receipt_type, thread_id);
@@ -705,6 +898,12 @@ ALTER TABLE ONLY reports
 
 ALTER TABLE ONLY room_aliases
     ADD CONSTRAINT room_aliases_pkey PRIMARY KEY (alias);
+
+ALTER TABLE ONLY room_imports
+    ADD CONSTRAINT room_imports_pkey PRIMARY KEY (room_nid);
+
+ALTER TABLE ONLY room_servers
+    ADD CONSTRAINT room_servers_pkey PRIMARY KEY (room_nid, server, since);
 
 ALTER TABLE ONLY room_state
     ADD CONSTRAINT room_state_pkey PRIMARY KEY (room_nid, state_key_nid, since);
@@ -741,6 +940,9 @@ ALTER TABLE ONLY stream
 
 ALTER TABLE ONLY stream_readers
     ADD CONSTRAINT stream_readers_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY timeline_gaps
+    ADD CONSTRAINT timeline_gaps_pkey PRIMARY KEY (room_nid, "position");
 
 ALTER TABLE ONLY to_device
     ADD CONSTRAINT to_device_pkey PRIMARY KEY (user_id, device_id, "position");
@@ -793,6 +995,14 @@ CREATE INDEX events_by_position ON events USING btree (room_nid, "position") WHE
 
 CREATE INDEX events_by_time ON events USING btree (room_nid, origin_server_ts) WHERE ("position" IS NOT NULL);
 
+CREATE INDEX federation_behind_by_shard ON federation_behind USING btree (shard);
+
+CREATE INDEX federation_broadcasts_in_order ON federation_broadcasts USING btree ("position");
+
+CREATE INDEX federation_edus_in_order ON federation_edus USING btree (destination, "position");
+
+CREATE INDEX federation_received_by_age ON federation_received USING btree (received_ms);
+
 CREATE INDEX key_signatures_by_signer ON key_signatures USING btree (signer_user_id, signer_key_id);
 
 CREATE INDEX login_tokens_by_age ON login_tokens USING btree (expires_ms);
@@ -817,6 +1027,12 @@ CREATE INDEX openid_tokens_by_age ON openid_tokens USING btree (expires_ms);
 
 CREATE INDEX published_rooms_by_room ON published_rooms USING btree (room_nid);
 
+CREATE INDEX pushers_by_key ON pushers USING btree (app_id, pushkey);
+
+CREATE INDEX pushers_by_shard ON pushers USING btree (shard);
+
+CREATE INDEX pushers_by_token ON pushers USING btree (token_id) WHERE (token_id IS NOT NULL);
+
 CREATE INDEX receipts_by_position ON receipts USING btree (room_nid, "position");
 
 CREATE INDEX receipts_by_user ON receipts USING btree (user_id);
@@ -833,6 +1049,10 @@ CREATE INDEX remote_device_lists_to_fetch ON remote_device_lists USING btree (re
 
 CREATE INDEX room_aliases_of_room ON room_aliases USING btree (room_nid);
 
+CREATE INDEX room_servers_by_server ON room_servers USING btree (server, room_nid);
+
+CREATE UNIQUE INDEX room_servers_now ON room_servers USING btree (room_nid, server) WHERE (until IS NULL);
+
 CREATE INDEX room_state_current ON room_state USING btree (room_nid, state_key_nid) INCLUDE (event_nid) WHERE (until IS NULL);
 
 CREATE INDEX room_state_since ON room_state USING btree (room_nid, since);
@@ -847,8 +1067,17 @@ CREATE INDEX user_directory_by_word ON user_directory USING gin (words);
 
 CREATE INDEX user_directory_to_ask ON user_directory USING btree (ask_after_ms) WHERE (ask_after_ms IS NOT NULL);
 
+CREATE TRIGGER memberships_added AFTER INSERT ON memberships REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION follow_memberships();
+
+CREATE TRIGGER memberships_changed AFTER UPDATE ON memberships REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION follow_memberships();
+
+CREATE TRIGGER memberships_deleted AFTER DELETE ON memberships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION follow_memberships();
+
 ALTER TABLE ONLY media
     ADD CONSTRAINT media_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);
 
 ALTER TABLE ONLY media_thumbnails
     ADD CONSTRAINT media_thumbnails_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);
+
+ALTER TABLE ONLY pushers
+    ADD CONSTRAINT pushers_token_id_fkey FOREIGN KEY (token_id) REFERENCES access_tokens(token_id) ON DELETE CASCADE;

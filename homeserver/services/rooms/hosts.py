@@ -1,0 +1,157 @@
+"""Which servers are in which room, in memory: a fold of the stream over what the database said at some position.
+
+A join adds its user's server. Whether a leave takes it away depends on the server's other users: it is doubted then,
+and the database asked for that one server when the room is next asked for. So a room of 50,000 members costs as much
+as it has servers.
+"""
+
+from collections.abc import Collection
+
+from attrs import define, field
+
+from homeserver.services.rooms.members import Members
+from matrix.ids import ServerName, UserId
+from storage import room_servers
+from storage.change import Entry, Kind
+from storage.database import Database
+from storage.events import StoredEvent
+from storage.loader import Loader
+from storage.stream import Stream
+
+# Servers of all rooms in memory together; beyond it rooms are forgotten. Some 60 bytes each.
+MAX_SERVERS = 2_000_000
+_NOBODY: frozenset[ServerName] = frozenset()
+
+
+@define(eq=False)
+class _Servers:
+    """`now` were the servers before each event behind the position `since`, but for those in doubt since another."""
+
+    now: set[ServerName]
+    since: int
+    doubts: dict[ServerName, int] = field(factory=dict)
+
+
+class Hosts:
+    """What is given is the cache itself: read it, do not change it, and do not keep it over an await."""
+
+    def __init__(
+        self, *, database: Database, stream: Stream, members: Members, loader: Loader[int, room_servers.ServersRow]
+    ) -> None:
+        self._database = database
+        self._stream = stream
+        self._members = members
+        self._loader = loader
+        self._rooms: dict[int, _Servers] = {}
+        self._count = 0
+
+    async def in_room(self, room_nid: int) -> Collection[ServerName]:
+        """The servers of the joined members, ours among them."""
+        return (await self._room(room_nid)).now
+
+    async def before(self, room_nid: int, position: int) -> Collection[ServerName]:
+        """The servers that were in the room before the event at the position."""
+        known = self.known_before(room_nid, position)
+        if known is not None:
+            return known
+        room = await self._room(room_nid)
+        if position > room.since:
+            return room.now
+        return await self._database.read(room_servers.servers_before, room_nid, position)
+
+    def known_before(self, room_nid: int, position: int) -> Collection[ServerName] | None:
+        """The same if it is in memory."""
+        room = self._rooms.get(room_nid)
+        if room is None or position <= room.since or any(doubted < position for doubted in room.doubts.values()):
+            return None
+        return room.now
+
+    async def sharing_with(self, user_id: UserId) -> set[ServerName]:
+        """The servers that are in a room which the user is joined to, ours among them."""
+        rooms = await self._members.joined_rooms(user_id)
+        missing = [room_nid for room_nid in rooms if room_nid not in self._rooms]
+        if missing:
+            # One query for all of them.
+            loads = [self._loader.load(room_nid) for room_nid in missing]
+            before = self._stream.position
+            for room_nid, load in zip(missing, loads, strict=True):
+                self._keep(room_nid, await load, before)
+        found: set[ServerName] = set()
+        for room_nid in rooms:
+            found.update(await self.in_room(room_nid))
+        return found
+
+    def read_stream(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.room_nid is None:
+                continue
+            if entry.kind is Kind.ROOM and entry.user_id is None:
+                # Something changed without an event: a state resolution, a purge.
+                self._forget(entry.room_nid)
+            elif entry.kind is Kind.EVENT and (room := self._rooms.get(entry.room_nid)) is not None:
+                self._fold(room, entry)
+
+    def _fold(self, room: _Servers, entry: Entry) -> None:
+        stored: StoredEvent = entry.body
+        event = stored.event
+        if event.type != "m.room.member" or stored.flags or event.state_key is None:
+            return
+        server = UserId(event.state_key).domain
+        if event.membership != "join":
+            if server in room.now:
+                room.doubts[server] = entry.position
+        elif server in room.doubts:
+            # Whatever the database is about to say of it is out of date.
+            room.doubts[server] = entry.position
+        elif server not in room.now:
+            room.now.add(server)
+            room.since = max(room.since, entry.position)
+            self._count += 1
+
+    async def _room(self, room_nid: int) -> _Servers:
+        room = self._rooms.get(room_nid)
+        if room is None:
+            before = self._stream.position
+            room = self._keep(room_nid, await self._loader.load(room_nid), before)
+        while room.doubts:
+            await self._resolve(room_nid, room)
+        return room
+
+    def _keep(self, room_nid: int, row: room_servers.ServersRow | None, before: int) -> _Servers:
+        room = self._rooms.get(room_nid)
+        if room is None:
+            room = _Servers(set(_NOBODY if row is None else row.servers), 0 if row is None else row.since)
+            # What was told while the database answered.
+            for entry in self._stream.entries(max(before, self._stream.floor), self._stream.position):
+                if entry.room_nid == room_nid and entry.kind is Kind.EVENT:
+                    self._fold(room, entry)
+            self._rooms[room_nid] = room
+            self._count += len(room.now)
+            self._drop_oldest(room_nid)
+        return room
+
+    async def _resolve(self, room_nid: int, room: _Servers) -> None:
+        """Are those in doubt still there?"""
+        doubts = dict(room.doubts)
+        found = await self._database.read(room_servers.find_server, room_nid, list(doubts))
+        for server, position in doubts.items():
+            if room.doubts.get(server) != position:
+                continue
+            del room.doubts[server]
+            is_in, since = found.get(server, (False, position))
+            room.since = max(room.since, since)
+            if not is_in:
+                room.now.remove(server)
+                self._count -= 1
+
+    def _forget(self, room_nid: int) -> None:
+        room = self._rooms.pop(room_nid, None)
+        if room is not None:
+            self._count -= len(room.now)
+
+    def _drop_oldest(self, but: int) -> None:
+        while self._count > MAX_SERVERS and len(self._rooms) > 1:
+            oldest = next(iter(self._rooms))
+            if oldest == but:
+                return
+            self._forget(oldest)
