@@ -7,10 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import frozen
+
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis
 from homeserver.app.features import feature_apis
+from homeserver.app.federation import Federation, build_federation, federation_apis, key_apis
 from homeserver.app.media import Media, build_media, media_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
@@ -52,11 +55,28 @@ UNSTABLE_FEATURES = {
 }
 
 
+@frozen(kw_only=True)
+class Apis:
+    """What is served, by the resource that a listener names."""
+
+    client: Sequence[object]
+    federation: Sequence[object]
+    keys: Sequence[object]
+
+
 class Server:
     """A server that is built. Its database is open; it listens from `start` to `stop`."""
 
     def __init__(
-        self, *, core: Core, users: Users, rooms: Rooms, media: Media, syncing: Syncing, apis: Sequence[object]
+        self,
+        *,
+        core: Core,
+        users: Users,
+        rooms: Rooms,
+        media: Media,
+        syncing: Syncing,
+        federation: Federation,
+        apis: Apis,
     ) -> None:
         self.core = core
         self.first_user_token: str | None = None
@@ -65,8 +85,9 @@ class Server:
         self.rooms = rooms
         self.media = media
         self._syncing = syncing
+        self.federation = federation
         self._apis = apis
-        self.router = self._make_router(apis)
+        self.router = self.router_of(frozenset({"client", "federation", "keys"}))
         self._listeners = Listeners(reactor=core.reactor)
 
     async def register_user(self, localpart: str, password: str, *, admin: bool) -> UserId:
@@ -92,20 +113,22 @@ class Server:
                 proxies=proxies,
                 resources=tuple(sorted(listener.serves)),
             )
-            router = self._router_of(listener.serves)
+            router = self.router_of(listener.serves)
             self._listeners.start(opened, HttpServer(router=router, reactor=self.core.reactor, proxies=proxies))
 
-    def _router_of(self, names: frozenset[str]) -> Router:
+    def router_of(self, names: frozenset[str]) -> Router:
         """What a listener serves, by the names of its resources. Every one says whether the server is alive."""
-        if names >= {"client"} and "metrics" not in names:
-            return self.router
-        apis = self._apis if "client" in names else [HealthApi()]
-        return self._make_router([*apis, MetricsApi(metrics=self.core.metrics)] if "metrics" in names else apis)
-
-    def _make_router(self, apis: Sequence[object]) -> Router:
         router = Router(authenticate=self.users.authenticator)
-        for api in apis:
+        for api in self._apis.client if "client" in names else [HealthApi()]:
             router.add(api)
+        if "federation" in names:
+            for api in self._apis.federation:
+                router.add(api, authenticate=self.federation.authenticator)
+        if names & {"federation", "keys"}:
+            for api in self._apis.keys:
+                router.add(api)
+        if "metrics" in names:
+            router.add(MetricsApi(metrics=self.core.metrics))
         return router
 
     async def stop(self) -> None:
@@ -116,6 +139,7 @@ class Server:
         await self.media.repository.write_accesses()
         if self.media.previews is not None:
             await self.media.previews.close()
+        await self.federation.stop()
         self.close()
 
     def close(self) -> None:
@@ -166,6 +190,7 @@ def _open_core(config: Config, reactor: Any, postgres: EmbeddedPostgres | None, 
 async def assemble(core: Core) -> Server:
     """All parts over a storage that is open."""
     config = core.config
+    federation = await build_federation(core)
     rooms = build_rooms(core)
     settings = user_settings(config)
     # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
@@ -181,7 +206,7 @@ async def assemble(core: Core) -> Server:
     media = build_media(core)
     reading = build_reading(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
-    apis = [
+    client_apis = [
         VersionsApi(
             unstable_features=UNSTABLE_FEATURES,
             well_known=WellKnown(
@@ -207,4 +232,9 @@ async def assemble(core: Core) -> Server:
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
-    return Server(core=core, users=users, rooms=rooms, media=media, syncing=syncing, apis=apis)
+    apis = Apis(
+        client=client_apis,
+        federation=federation_apis(core, federation),
+        keys=key_apis(core, federation),
+    )
+    return Server(core=core, users=users, rooms=rooms, media=media, syncing=syncing, federation=federation, apis=apis)

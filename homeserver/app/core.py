@@ -4,6 +4,7 @@ from typing import Any
 
 from attrs import frozen
 
+from federation.outbound.wire import Wire
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
@@ -22,6 +23,7 @@ class Core:
     tasks: Tasks
     metrics: Metrics
     signer: Signer
+    wire: Wire | None = None  # to other servers; None: the real one
 
     @property
     def server_name(self) -> ServerName:

@@ -22,6 +22,7 @@ from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from federation.outbound.wire import NoWire, Wire
 from homeserver.app import Server, assemble
 from homeserver.app.core import Core
 from homeserver.runtime.clock import Clock
@@ -82,7 +83,10 @@ class Homeserver:
         self.http = MemoryClient(server.router, reactor=reactor)
 
     @classmethod
-    async def start(cls, dsn: str, config: Config) -> "Homeserver":
+    async def start(
+        cls, dsn: str, config: Config, *, wire: Wire | None = None, key: SigningKey | None = None
+    ) -> "Homeserver":
+        """`wire`: to other servers; nobody is reached without one."""
         clock, metrics = Clock(reactor), Metrics()
         core = Core(
             config=config,
@@ -91,7 +95,8 @@ class Homeserver:
             clock=clock,
             tasks=Tasks(clock=clock, metrics=metrics),
             metrics=metrics,
-            signer=Signer(server_name=config.server.server_name, key=SigningKey.from_seed("a", b"h" * 32)),
+            signer=Signer(server_name=config.server.server_name, key=key or SigningKey.from_seed("a", b"h" * 32)),
+            wire=wire or NoWire(),
         )
         config.data_directory.mkdir(parents=True, exist_ok=True)
         return cls(await assemble(core), dsn)

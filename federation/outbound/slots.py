@@ -1,0 +1,69 @@
+"""How many requests may be under way at once to one server, and to all.
+
+A server that answers slowly holds up only who asks it; its share of what is open is bounded.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from federation.outbound.errors import Unreachable
+from homeserver.runtime.clock import Clock
+from matrix.ids import ServerName
+
+# One transaction at a time and some questions of users; media has its own connections' bound in the pool.
+MAX_AT_ONCE = 20
+MAX_WAITING = 200
+
+
+@define(eq=False)
+class _Server:
+    running: int = 0
+    waiting: deque["Deferred[None]"] = field(factory=deque)
+
+
+class Slots:
+    """`async with slots.of(server, timeout_s):` within, one of the server's places is ours."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._servers: dict[ServerName, _Server] = {}
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def of(self, destination: ServerName, timeout_s: float) -> AsyncIterator[None]:
+        """Raises: Unreachable, if too many wait already, or for too long."""
+        server = self._servers.setdefault(destination, _Server())
+        if server.running >= MAX_AT_ONCE:
+            await self._wait(destination, server, timeout_s)
+        else:
+            server.running += 1
+        try:
+            yield
+        finally:
+            self._free(destination, server)
+
+    async def _wait(self, destination: ServerName, server: _Server, timeout_s: float) -> None:
+        """Comes back with a place that somebody has handed over."""
+        if len(server.waiting) >= MAX_WAITING:
+            raise Unreachable(destination, "too many requests to it are waiting")
+        turn: Deferred[None] = Deferred(server.waiting.remove)
+        server.waiting.append(turn)
+        self.waiting += 1
+        try:
+            await self._clock.timeout(turn, timeout_s)
+        except TimeoutError as error:
+            raise Unreachable(destination, "too many requests to it are under way") from error
+        finally:
+            self.waiting -= 1
+
+    def _free(self, destination: ServerName, server: _Server) -> None:
+        if server.waiting:
+            server.waiting.popleft().callback(None)
+            return
+        server.running -= 1
+        if not server.running:
+            self._servers.pop(destination, None)

@@ -1,0 +1,259 @@
+"""Requests to other servers as Matrix has them: signed, JSON in and out, errors told apart, nobody asked in vain.
+
+Source: server-server API, "API standards", "Request Authentication".
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import orjson
+from attrs import evolve, field, frozen
+
+from federation.outbound.destinations import Destinations
+from federation.outbound.errors import BadAnswer, Refused, Unreachable
+from federation.outbound.slots import Slots
+from federation.outbound.wire import Wire, WireAnswer, WireRequest, WireStream, collect
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
+from homeserver.web.body import is_deeper
+from matrix import canonical_json
+from matrix.errors import NotCanonical
+from matrix.ids import ServerName
+from matrix.signing import SigningKey
+from matrix.x_matrix import sign_request
+
+T = TypeVar("T", WireAnswer, WireStream)
+Query = Sequence[tuple[str, str]]
+
+# JSON of answers without events: more has no use.
+MAX_JSON_BYTES = 10 << 20
+MAX_ERROR_BYTES = 65_536
+# orjson decodes so deep; events of any depth are judged one by one (event_format), not with the answer around them.
+MAX_EVENT_DEPTH = 1024
+# At most as long as a request may be repeated in vain, and how long a pause between.
+_PAUSE_S = 0.5
+_REPEATED = frozenset({502, 503, 504})
+
+
+@frozen(kw_only=True)
+class Terms:
+    """What a request may cost, and how it is made.
+
+    `timeout_s` counts for all attempts together. `retries`: how often one that may be repeated is, where the network
+    failed or a proxy answered. `is_repeatable`: PUT and GET are; a POST is if the caller says so.
+    """
+
+    timeout_s: float = 30.0
+    max_bytes: int = MAX_JSON_BYTES
+    max_depth: int = canonical_json.MAX_BODY_DEPTH
+    even_if_backing_off: bool = False
+    is_signed: bool = True
+    retries: int = 1
+    is_repeatable: bool | None = None
+
+
+USUAL = Terms()
+
+
+class MayTalkTo(Protocol):
+    def __call__(self, server_name: str) -> bool: ...
+
+
+@frozen
+class _Asked:
+    """A request that is made once or more."""
+
+    destination: ServerName
+    method: str
+    target: str
+    content: Any
+    terms: Terms
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+class Transport:
+    """The one way to other servers. Raises Unreachable, Refused or BadAnswer, and nothing else."""
+
+    def __init__(
+        self,
+        *,
+        wire: Wire,
+        destinations: Destinations,
+        clock: Clock,
+        server_name: ServerName,
+        key: SigningKey,
+        may_talk_to: MayTalkTo,
+        metrics: Metrics,
+    ) -> None:
+        self._wire = wire
+        self._destinations = destinations
+        self._clock = clock
+        self._server_name = server_name
+        self._key = key
+        self._may_talk_to = may_talk_to
+        self._slots = Slots(clock)
+        self._outcomes = metrics.counter("federation_requests", "Requests to other servers", ["method", "outcome"])
+        self._seconds = metrics.histogram("federation_request_seconds", "How long other servers take", ["method"])
+        metrics.gauge_of(
+            "federation_requests_waiting", "Requests that wait for their turn", lambda: self._slots.waiting
+        )
+
+    async def get(self, destination: ServerName, path: str, query: Query = (), terms: Terms = USUAL) -> Any:
+        """The JSON of an answer 200. `path` is percent-encoded; `query` is not."""
+        return await self._json(_Asked(destination, "GET", _target(path, query), None, terms))
+
+    async def put(self, destination: ServerName, path: str, body: Any, query: Query = (), terms: Terms = USUAL) -> Any:
+        return await self._json(_Asked(destination, "PUT", _target(path, query), body, terms))
+
+    async def post(self, destination: ServerName, path: str, body: Any, query: Query = (), terms: Terms = USUAL) -> Any:
+        return await self._json(_Asked(destination, "POST", _target(path, query), body, terms))
+
+    async def stream(
+        self,
+        destination: ServerName,
+        path: str,
+        query: Query = (),
+        terms: Terms = USUAL,
+    ) -> WireStream:
+        """An answer 200 as it comes. `max_bytes` is for its body; `timeout_s` to its headers and for each pause."""
+        asked = _Asked(destination, "GET", _target(path, query), None, terms)
+        stream = await self._attempt(asked, self._wire.stream)
+        if stream.status == 200:
+            return stream
+        try:
+            body = await collect(stream)
+        finally:
+            stream.close()
+        raise self._refused(asked, WireAnswer(stream.status, stream.headers, body[:MAX_ERROR_BYTES]))
+
+    async def _json(self, asked: _Asked) -> Any:
+        answer = await self._attempt(asked, self._wire.send)
+        if not 200 <= answer.status < 300:
+            raise self._refused(asked, answer)
+        return _decode(asked, answer)
+
+    async def _attempt(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]") -> T:
+        """The answer of the first attempt that has one."""
+        self._check(asked)
+        async with self._slots.of(asked.destination, asked.terms.timeout_s):
+            started_s = self._clock.seconds()
+            try:
+                return await self._repeatedly(asked, send, started_s + asked.terms.timeout_s)
+            except Exception as error:
+                self._outcomes.labels(asked.method, type(error).__name__).inc()
+                raise
+            finally:
+                self._seconds.labels(asked.method).observe(self._clock.seconds() - started_s)
+
+    async def _repeatedly(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]", deadline_s: float) -> T:
+        terms, asked_at_ms = asked.terms, self._clock.now_ms()
+        repeatable = asked.method != "POST" if terms.is_repeatable is None else terms.is_repeatable
+        retries = terms.retries if repeatable else 0
+        request = self._request(asked)
+        while True:
+            try:
+                answer = await send(evolve(request, timeout_s=max(0.1, deadline_s - self._clock.seconds())))
+            except Unreachable:
+                pause_s = self._pause(retries, deadline_s)
+                if pause_s is None:
+                    self._destinations.failed(asked.destination, asked_at_ms)
+                    raise
+            else:
+                pause_s = self._pause(retries, deadline_s) if answer.status in _REPEATED else None
+                if pause_s is None:
+                    self._took(asked, answer, asked_at_ms)
+                    return answer
+                if not isinstance(answer, WireAnswer):
+                    answer.close()
+            retries -= 1
+            await self._clock.sleep(pause_s)
+
+    def _pause(self, retries: int, deadline_s: float) -> float | None:
+        """How long to wait before the request is repeated; None if it is not."""
+        pause_s = _PAUSE_S * (1 + random.random())
+        return pause_s if retries > 0 and self._clock.seconds() + pause_s < deadline_s else None
+
+    def _check(self, asked: _Asked) -> None:
+        """Raises: Unreachable for a server that is not to be asked (now)."""
+        if asked.destination == self._server_name:
+            raise Unreachable(asked.destination, "that is this server")
+        if not self._may_talk_to(asked.destination):
+            raise Unreachable(asked.destination, "it is not on the list of servers to talk to")
+        if not asked.terms.even_if_backing_off:
+            self._destinations.check(asked.destination)
+
+    def _request(self, asked: _Asked) -> WireRequest:
+        headers, body = {"Accept": "application/json", **asked.headers}, None
+        if asked.content is not None:
+            headers["Content-Type"] = "application/json"
+            body = canonical_json.encode(asked.content)
+        if asked.terms.is_signed:
+            headers["Authorization"] = sign_request(
+                asked.method, asked.target, self._server_name, asked.destination, asked.content, self._key
+            )
+        return WireRequest(
+            asked.destination, asked.method, asked.target, headers, body, max_bytes=asked.terms.max_bytes
+        )
+
+    def _took(self, asked: _Asked, answer: WireAnswer | WireStream, asked_at_ms: int) -> None:
+        """What an answer says of the server: it lives, it wants to be left alone, or only its proxy lives."""
+        status = answer.status
+        self._outcomes.labels(asked.method, f"{status // 100}xx").inc()
+        if status in _REPEATED:
+            self._destinations.failed(asked.destination, asked_at_ms)
+            return
+        self._destinations.answered(asked.destination)
+        if status == 429:
+            wait_ms = self._retry_after_ms(answer)
+            if wait_ms is not None:
+                self._destinations.asked_to_wait(asked.destination, wait_ms)
+
+    def _retry_after_ms(self, answer: WireAnswer | WireStream) -> int | None:
+        """Source: RFC 9110, 10.2.3; client-server API, "Rate limiting"."""
+        text = answer.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return int(text) * 1000
+        try:
+            at = parsedate_to_datetime(text)
+            return max(0, int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000) - self._clock.now_ms())
+        except (ValueError, OverflowError, TypeError):
+            pass
+        fields = _parse(answer.body) if isinstance(answer, WireAnswer) else None
+        wait_ms = fields.get("retry_after_ms") if isinstance(fields, dict) else None
+        return wait_ms if isinstance(wait_ms, int) and 0 <= wait_ms < 10**12 else None
+
+    def _refused(self, asked: _Asked, answer: WireAnswer) -> Refused:
+        return Refused(asked.destination, answer.status, _parse(answer.body))
+
+
+def _target(path: str, query: Query) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _parse(body: bytes) -> Any:
+    """The JSON of an error, None if it is none."""
+    try:
+        value = canonical_json.decode(body[: MAX_ERROR_BYTES + 1])
+    except NotCanonical:
+        return None
+    return value
+
+
+def _decode(asked: _Asked, answer: WireAnswer) -> Any:
+    """The JSON of an answer. Raises: BadAnswer.
+
+    Integers beyond 64 bits become floats here: the event that has one fails its hash or signature, alone.
+    """
+    try:
+        value = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise BadAnswer(asked.destination, "its answer is not JSON") from error
+    depth = asked.terms.max_depth
+    may_be_deeper = depth < MAX_EVENT_DEPTH and answer.body.count(b"{") + answer.body.count(b"[") > depth
+    if may_be_deeper and is_deeper(value, depth):
+        raise BadAnswer(asked.destination, "its answer is nested too deeply")
+    return value

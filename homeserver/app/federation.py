@@ -1,0 +1,137 @@
+"""Other servers, wired: asking them, and answering them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.threads import deferToThreadPool
+
+from federation.inbound.authenticate import ServerAuthenticator
+from federation.inbound.keys import ServerKeysApi
+from federation.inbound.version import ServerVersionApi
+from federation.outbound.client import FederationClient
+from federation.outbound.destinations import BackOff, Destinations
+from federation.outbound.key_fetch import KeyFetch, Notary
+from federation.outbound.keys import ServerKeys
+from federation.outbound.notary import NotaryAnswers
+from federation.outbound.own_keys import OwnKeys
+from federation.outbound.transport import Transport
+from federation.outbound.wire import NoWire, Wire
+from homeserver.app.core import Core
+from matrix.server_keys import OldKey
+from matrix.signing import verify_key_from_base64
+from synapse_like_config.sections.keys import TrustedKeyServer
+
+# A server that does not answer is tried at least every hour, whatever the configuration says.
+LONGEST_PAUSE_MS = 3_600_000
+
+
+@frozen(kw_only=True)
+class Federation:
+    wire: Wire
+    destinations: Destinations
+    transport: Transport
+    own_keys: OwnKeys
+    keys: ServerKeys
+    client: FederationClient
+    authenticator: ServerAuthenticator
+
+    async def stop(self) -> None:
+        """Writes what was not yet, and closes connections."""
+        await self.destinations.write()
+        await self.wire.close()
+
+
+async def build_federation(core: Core) -> Federation:
+    database, config = core.storage.database, core.config
+    wire = core.wire or build_wire(core)
+    destinations = Destinations(
+        database=database,
+        commit=core.storage.committer,
+        clock=core.clock,
+        tasks=core.tasks,
+        metrics=core.metrics,
+        back_off=_back_off(core),
+    )
+    await destinations.load()
+    core.storage.read_by(destinations.read_stream)
+    transport = Transport(
+        wire=wire,
+        destinations=destinations,
+        clock=core.clock,
+        server_name=core.server_name,
+        key=core.signer.key,
+        may_talk_to=config.federation.may_talk_to,
+        metrics=core.metrics,
+    )
+    own_keys = OwnKeys(
+        server_name=core.server_name,
+        keys=[core.signer.key],
+        old={
+            key_id: OldKey(verify_key_from_base64(old.key), old.expired_ts)
+            for key_id, old in config.keys.old_signing_keys.items()
+        },
+        valid_ms=config.keys.key_refresh_interval,
+    )
+    keys = ServerKeys(
+        database=database,
+        fetch=KeyFetch(transport=transport, clock=core.clock, notaries=_notaries(core)),
+        own=own_keys,
+        clock=core.clock,
+        in_thread=lambda function: deferToThreadPool(core.reactor, core.reactor.getThreadPool(), function),
+        metrics=core.metrics,
+    )
+    return Federation(
+        wire=wire,
+        destinations=destinations,
+        transport=transport,
+        own_keys=own_keys,
+        keys=keys,
+        client=FederationClient(transport=transport),
+        authenticator=ServerAuthenticator(
+            keys=keys,
+            destinations=destinations,
+            clock=core.clock,
+            server_name=core.server_name,
+            is_local=core.is_local,
+            may_talk_to=config.federation.may_talk_to,
+        ),
+    )
+
+
+def federation_apis(core: Core, federation: Federation) -> Sequence[object]:
+    """What other servers ask; their authenticator is the federation's."""
+    return [ServerVersionApi()]
+
+
+def key_apis(core: Core, federation: Federation) -> Sequence[object]:
+    """Also on listeners that serve only `keys`."""
+    notary = NotaryAnswers(
+        database=core.storage.database, keys=federation.keys, own=federation.own_keys, clock=core.clock
+    )
+    return [ServerKeysApi(own=federation.own_keys, notary=notary, clock=core.clock)]
+
+
+def build_wire(core: Core) -> Wire:
+    return NoWire()
+
+
+def _back_off(core: Core) -> BackOff:
+    retries = core.config.federation.federation
+    longest_ms = min(LONGEST_PAUSE_MS, retries.destination_max_retry_interval)
+    return BackOff(
+        first_ms=min(retries.destination_min_retry_interval, longest_ms),
+        factor=max(1.0, retries.destination_retry_multiplier),
+        longest_ms=longest_ms,
+    )
+
+
+def _notaries(core: Core) -> tuple[Notary, ...]:
+    servers = core.config.keys.trusted_key_servers
+    return tuple(_notary(server) for server in servers if not core.is_local(server.server_name))
+
+
+def _notary(server: TrustedKeyServer) -> Notary:
+    keys: dict[str, Any] | None = server.verify_keys
+    verify_keys = None if keys is None else {key_id: verify_key_from_base64(key) for key_id, key in keys.items()}
+    return Notary(server_name=server.server_name, verify_keys=verify_keys)
