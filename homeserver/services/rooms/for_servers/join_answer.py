@@ -1,0 +1,53 @@
+"""What a server is told of the room that it has just joined.
+
+Source: server-server API, PUT /send_join (v2).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from homeserver.services.rooms.for_servers.pdu_lists import Body, Member
+from homeserver.services.rooms.for_servers.states import States
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.member_content import MEMBER
+from homeserver.services.rooms.summary import NAMES, Summaries
+from matrix.events import StateKey
+from matrix.ids import ServerName
+from storage.events import StoredEvent
+
+
+class JoinAnswers:
+    def __init__(self, *, heads: Heads, states: States, summaries: Summaries, server_name: ServerName) -> None:
+        self._heads = heads
+        self._states = states
+        self._summaries = summaries
+        self._server_name = server_name
+
+    async def of(self, join: StoredEvent, hosts: Sequence[ServerName], *, omit_members: bool) -> Body:
+        """The state before the join, and what authorises both. `hosts` are the servers that were in the room."""
+        state = await self._states.before(join)
+        if omit_members:
+            state = await self._without_members(join, state)
+        nids = list(state.values())
+        # Who takes an answer without the members needs nothing twice either.
+        told = {join.nid, *(nids if omit_members else ())}
+        members: list[tuple[str, Member]] = [
+            ("origin", orjson.dumps(str(self._server_name))),
+            ("event", join.event.canonical),
+            ("members_omitted", b"true" if omit_members else b"false"),
+            ("auth_chain", [nid for nid in await self._states.chain_of([*nids, join.nid]) if nid not in told]),
+            ("state", nids),
+        ]
+        if omit_members:
+            members.append(("servers_in_room", orjson.dumps(list(map(str, hosts)))))
+        return Body(members)
+
+    async def _without_members(self, join: StoredEvent, state: Mapping[StateKey, int]) -> dict[StateKey, int]:
+        """The state but for its members: only who joins, and who stands for the room's name if it has none."""
+        kept = {str(join.event.sender)}
+        if not any((event_type, "") in state for event_type, _ in NAMES):
+            head = await self._heads.get(join.event.room_id)
+            summary = await self._summaries.of(head, join.event.sender)
+            kept.update(map(str, summary.get("m.heroes", ())))
+        return {key: nid for key, nid in state.items() if key[0] != MEMBER or key[1] in kept}
