@@ -1,0 +1,199 @@
+"""Runs test programs of Complement against processes of Hearth: see docs/testing.md."""
+
+import argparse
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from tests.complement import BASE_IMAGE
+from tests.complement.results import FAIL, PASS, Result, listed, lost, read_expected, results_of, summary
+
+EXPECTED = Path(__file__).parent / "expected.txt"
+# What issue 3 names: all of them are to pass.
+PACKAGES = ("csapi", "msc3391", "msc3874", "msc3890", "msc3930", "msc3967", "msc4155", "msc4222")
+START_S = 60
+_HOSTNAME = "complement.test"
+
+
+@frozen
+class Part:
+    """Some tests of one program, run together by one process."""
+
+    package: str
+    program: Path
+    tests: tuple[str, ...]
+    subtests: str
+
+
+@define
+class Run:
+    """All parts, a few at a time, each with an engine of its own."""
+
+    directory: Path
+    output: Path
+    timeout_s: int
+    results: list[Result] = field(factory=list)
+
+    def all(self, parts: Sequence[Part], jobs: int) -> None:
+        waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
+        for part in parts:
+            waiting.put(part)
+        workers = [threading.Thread(target=self._work, args=(number, waiting)) for number in range(jobs)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def _work(self, number: int, waiting: "queue.SimpleQueue[Part]") -> None:
+        while True:
+            try:
+                part = waiting.get_nowait()
+            except queue.Empty:
+                return
+            found = list(results_of(part.package, self._run(part, number)))
+            self.results += found
+            for result in found:
+                if "/" not in result.test:
+                    print(f"{result.verdict} {result.name}", flush=True)
+
+    def _run(self, part: Part, number: int) -> str:
+        pattern = f"^({'|'.join(part.tests)})$" + part.subtests
+        log = self.output / f"{part.package}.{part.tests[0]}.log"
+        words = [str(part.program), "-test.v=test2json", "-test.run", pattern, f"-test.timeout={self.timeout_s}s"]
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                words,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=environment(self.directory, number),
+            )
+            try:
+                process.wait(self.timeout_s + 30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        output = log.read_text(errors="replace")
+        if process.returncode and not any(result.verdict == FAIL for result in results_of(part.package, output)):
+            print(f"FAIL {part.package}: the program ended with {process.returncode}; see {log}", flush=True)
+            return output + "".join(f"\n=== RUN   {test}\n" for test in part.tests)
+        return output
+
+
+def environment(directory: Path, number: int) -> dict[str, str]:
+    """What Complement reads: where its Docker is, what to start, and under which name it is reached itself."""
+    return {
+        **os.environ,
+        "DOCKER_HOST": f"unix://{directory / f'{number}.sock'}",
+        "COMPLEMENT_BASE_IMAGE": BASE_IMAGE,
+        "COMPLEMENT_HOSTNAME_RUNNING_COMPLEMENT": _HOSTNAME,
+    }
+
+
+def parts_of(package: str, program: Path, pattern: str, directory: Path, size: int) -> list[Part]:
+    """The tests of a program that a pattern of Go names, `Test.*/subtest.*`, in parts of a size."""
+    first, slash, rest = pattern.partition("/")
+    words = [str(program), "-test.list", first or "."]
+    said = subprocess.run(words, capture_output=True, text=True, env=environment(directory, 0), cwd=directory)
+    tests = [line for line in said.stdout.splitlines() if re.fullmatch(r"(Test|Example|Fuzz)\w*", line)]
+    if said.returncode:
+        raise SystemExit(f"{program} cannot say what it tests:\n{said.stdout}{said.stderr}")
+    chunks = [tuple(tests[start : start + size]) for start in range(0, len(tests), size)]
+    return [Part(package, program, chunk, slash + rest) for chunk in chunks]
+
+
+def programs(directory: Path | None, packages: Iterable[str]) -> dict[str, Path]:
+    """The test programs, by package. Ends the program where there are none, and says how they are had."""
+    if directory is None:
+        raise SystemExit(
+            "Where are Complement's test programs? Say --programs DIRECTORY, or set COMPLEMENT_PROGRAMS: a NAME.test for\n"
+            "each package of its tests. They are programs of Go (`apt install golang`, or go.dev/dl) and no part of Hearth:\n"
+            "nothing here builds them. docs/testing.md says more."
+        )
+    found = {package: directory.absolute() / f"{package}.test" for package in packages}
+    missing = [str(path) for path in found.values() if not path.exists()]
+    if missing:
+        raise SystemExit(f"There is no {', no '.join(missing)}.")
+    return found
+
+
+def started_engines(directory: Path, count: int) -> "subprocess.Popen[str]":
+    """The process of tests.complement.engine, ready."""
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-m", "tests.complement.engine", str(directory), str(count)]
+    engines = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+    assert engines.stdout is not None
+    if engines.stdout.readline().strip() != "ready":
+        raise SystemExit("The stand-in for Docker did not start: see above.")
+    return engines
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/complement", description=__doc__)
+    parser.add_argument(
+        "packages", nargs="*", default=PACKAGES, help=f"of Complement's tests; else {' '.join(PACKAGES)}"
+    )
+    parser.add_argument(
+        "-run", "--run", default="", metavar="REGEX", help="as for `go test`: which tests, and /which subtests"
+    )
+    parser.add_argument("--programs", type=Path, default=os.environ.get("COMPLEMENT_PROGRAMS"), help="where *.test are")
+    parser.add_argument(
+        "--output", type=Path, help="where the programs' output and results.txt go; else a new directory"
+    )
+    parser.add_argument("--jobs", type=int, default=min(4, (os.cpu_count() or 1) + 1), help="how many at a time")
+    parser.add_argument("--check", action="store_true", help="fail only if what expected.txt names no longer passes")
+    parser.add_argument("--update", action="store_true", help="add what passes to expected.txt")
+    return parser.parse_args()
+
+
+def main() -> int:
+    wish = options()
+    programs_by_package = programs(wish.programs and Path(wish.programs), wish.packages)
+    output = wish.output or Path(tempfile.mkdtemp(prefix="complement-results-"))
+    output.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="complement-"))
+    started = time.monotonic()
+    run = Run(directory=directory, output=output.absolute(), timeout_s=900)
+    engines = started_engines(directory, wish.jobs)
+    try:
+        parts = [
+            part
+            for package, program in programs_by_package.items()
+            for part in parts_of(package, program, wish.run, directory, size=5)
+        ]
+        run.all(parts, wish.jobs)
+    finally:
+        assert engines.stdin is not None
+        engines.stdin.close()
+        engines.wait(START_S)
+        shutil.rmtree(directory, ignore_errors=True)
+    return report(run, wish, time.monotonic() - started)
+
+
+def report(run: Run, wish: argparse.Namespace, took_s: float) -> int:
+    (run.output / "results.txt").write_text(listed(run.results))
+    print(f"\n{summary(run.results)}\n\n{took_s:.0f} s; all results, sorted, are in {run.output}/results.txt")
+    expected = read_expected(EXPECTED) if EXPECTED.exists() else set()
+    if wish.update:
+        passed = {result.name for result in run.results if result.verdict == PASS}
+        EXPECTED.write_text("".join(f"{name}\n" for name in sorted(expected | passed)))
+    if wish.check:
+        missed = lost(run.results, expected)
+        for name in missed:
+            print(f"no longer passes: {name}")
+        return 1 if missed or not run.results else 0
+    return 1 if any(result.verdict == FAIL for result in run.results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
