@@ -22,6 +22,10 @@ EXPECTED = Path(__file__).parent / "expected.txt"
 # What issue 3 names: all of them are to pass.
 PACKAGES = ("csapi", "msc3391", "msc3874", "msc3890", "msc3930", "msc3967", "msc4155", "msc4222")
 START_S = 60
+NO_PROGRAMS = """\
+Where are Complement's test programs? Say --programs DIRECTORY, or set COMPLEMENT_PROGRAMS: a NAME.test for each
+package of its tests. They are programs of Go (`apt install golang`, or go.dev/dl) and no part of Hearth: nothing
+here builds them. docs/testing.md says more."""
 _HOSTNAME = "complement.test"
 
 
@@ -115,11 +119,7 @@ def parts_of(package: str, program: Path, pattern: str, directory: Path, size: i
 def programs(directory: Path | None, packages: Iterable[str]) -> dict[str, Path]:
     """The test programs, by package. Ends the program where there are none, and says how they are had."""
     if directory is None:
-        raise SystemExit(
-            "Where are Complement's test programs? Say --programs DIRECTORY, or set COMPLEMENT_PROGRAMS: a NAME.test for\n"
-            "each package of its tests. They are programs of Go (`apt install golang`, or go.dev/dl) and no part of Hearth:\n"
-            "nothing here builds them. docs/testing.md says more."
-        )
+        raise SystemExit(NO_PROGRAMS)
     found = {package: directory.absolute() / f"{package}.test" for package in packages}
     missing = [str(path) for path in found.values() if not path.exists()]
     if missing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
@@ -31,13 +31,13 @@ class HostsFile:
         hostName: str,
         portNumber: int = 0,
         addressTypes: Sequence[type] | None = None,
-        transportSemantics: Literal["TCP", "UDP"] = "TCP",
+        transportSemantics: str = "TCP",
     ) -> Any:
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         address = self.address_of(hostName)
         if address is not None and (not addressTypes or IPv4Address in addressTypes):
-            resolutionReceiver.addressResolved(IPv4Address(transportSemantics, address, portNumber))
+            resolutionReceiver.addressResolved(IPv4Address("TCP", address, portNumber))
         resolutionReceiver.resolutionComplete()
         return resolution
 
