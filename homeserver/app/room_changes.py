@@ -156,6 +156,7 @@ def _limits(core: Core) -> RoomLimits:
         admin_redactions=None if rates.rc_admin_redaction is None else make(rates.rc_admin_redaction),
         creations=make(rates.rc_room_creation),
         joins=make(rates.rc_joins.local),
+        remote_joins=make(rates.rc_joins.remote),
         joins_per_room=make(rates.rc_joins_per_room),
         invites_per_room=make(rates.rc_invites.per_room),
         invites_per_user=make(rates.rc_invites.per_user),

@@ -25,6 +25,7 @@ class RoomLimits:
     admin_redactions: RateLimit | None
     creations: RateLimit
     joins: RateLimit
+    remote_joins: RateLimit
     joins_per_room: RateLimit
     invites_per_room: RateLimit
     invites_per_user: RateLimit
@@ -70,6 +71,21 @@ class Allowance:
         limits = self._limits
         wanted: list[_Use] = [(limits.joins, requester.user_id, 1), (limits.joins_per_room, room_id, 1)]
         self._use(requester, wanted, only_check)
+
+    async def remote_join(self, requester: Requester, room_id: RoomId) -> None:
+        """Of a room that we are not in: another server and we have work with it whether it lets the user in or not."""
+        await self._check_not_suspended(requester.user_id)
+        limits = self._limits
+        self._use(requester, [(limits.remote_joins, requester.user_id, 1), (limits.joins_per_room, room_id, 1)], False)
+
+    def received_invite(self, sender: UserId, room_id: RoomId, target: UserId) -> None:
+        """By a user of another server."""
+        limits = self._limits
+        for limit, key in ((limits.invites_per_room, room_id), (limits.invites_per_user, target)):
+            limit.check(key)
+        limits.invites_per_issuer.take(sender)
+        limits.invites_per_room.take(room_id)
+        limits.invites_per_user.take(target)
 
     async def invites(
         self, requester: Requester, room_id: RoomId | None, targets: Collection[UserId], *, only_check: bool = False

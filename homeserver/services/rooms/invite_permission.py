@@ -24,11 +24,22 @@ class InvitePermission:
         self._admins_only = admins_only
 
     async def check(self, requester: Requester, targets: Sequence[UserId]) -> None:
-        """Raises: Forbidden, M_INVITE_BLOCKED if one of the targets takes no invites."""
-        if requester.is_admin or not targets:
+        """`targets` are users of ours. Raises: Forbidden, M_INVITE_BLOCKED if one of them takes no invites."""
+        if requester.is_admin:
             return
         if self._admins_only:
             raise Forbidden("Invites have been disabled on this server")
+        await self._check_targets(targets)
+
+    async def check_remote(self, sender: UserId, target: UserId) -> None:
+        """For an invite by another server's user. Raises: as `check`."""
+        if self._admins_only:
+            raise Forbidden("This server does not accept room invites")
+        await self._check_targets([target])
+
+    async def _check_targets(self, targets: Sequence[UserId]) -> None:
+        if not targets:
+            return
         configs = await self._database.read(account_data.contents_of, list(targets), CONFIG)
         if any(orjson.loads(config).get("default_action") == "block" for config in configs.values()):
             raise Forbidden("You are not permitted to invite this user.", "M_INVITE_BLOCKED")

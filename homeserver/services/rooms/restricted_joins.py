@@ -3,14 +3,14 @@
 Source: client-server API, "Restricted rooms"; room version 8.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.members import Members
 from matrix.auth_needs import CREATE, JOIN_RULES, POWER_LEVELS
 from matrix.errors import Forbidden
-from matrix.ids import RoomId, UserId
+from matrix.ids import RoomId, ServerName, UserId
 from matrix.power_levels import PowerLevels
 from matrix.room_versions import RoomVersion
 
@@ -18,6 +18,16 @@ IsLocal = Callable[[str], bool]
 
 # More conditions than this are not looked at.
 MAX_ALLOWED = 100
+# So many servers are named that may let a user in.
+MAX_SERVERS = 10
+
+
+class CannotGrant(Forbidden):
+    """The user may join, but nobody of this server may say so. Those of `servers` may, best first."""
+
+    def __init__(self, servers: Sequence[ServerName]) -> None:
+        super().__init__("No user of this server may invite to the room", "M_UNABLE_TO_GRANT_JOIN")
+        self.servers = servers
 
 
 def is_restricted(version: RoomVersion, join_rule: str) -> bool:
@@ -49,7 +59,7 @@ class RestrictedJoins:
     async def authorising_user(self, head: Head, user_id: UserId) -> UserId | None:
         """Whose invite a join stands on that neither an invite nor the room's openness allows; None if it needs none.
 
-        Raises: Forbidden if the user is in none of the rooms that would do, or if none of our users may invite.
+        Raises: Forbidden if the user is in none of the rooms that would do; CannotGrant if nobody of ours may invite.
         """
         state = await self._heads.state_events(head, [JOIN_RULES, CREATE, POWER_LEVELS])
         rules = state.get(JOIN_RULES)
@@ -59,11 +69,13 @@ class RestrictedJoins:
             raise Forbidden("You do not belong to any of the required rooms/spaces to join this room.")
         levels_event = state.get(POWER_LEVELS)
         levels = PowerLevels.of(head.version, state[CREATE].event, levels_event.event if levels_event else None)
-        joined = (user for user in await self._members.joined(head.room_nid) if self._is_local(user.domain))
-        inviter = max(joined, key=levels.of_user, default=None)
-        if inviter is None or levels.of_user(inviter) < levels.invite:
-            raise Forbidden("No user of this server may invite to the room", "M_UNABLE_TO_GRANT_JOIN")
-        return inviter
+        joined = await self._members.joined(head.room_nid)
+        inviters = [user for user in joined if levels.of_user(user) >= levels.invite]
+        inviters.sort(key=levels.of_user, reverse=True)
+        for inviter in inviters:
+            if self._is_local(inviter.domain):
+                return inviter
+        raise CannotGrant(list(dict.fromkeys(user.domain for user in inviters))[:MAX_SERVERS])
 
     async def is_in_any(self, user_id: UserId, room_ids: Iterable[RoomId]) -> bool:
         """Is the user joined to one of the rooms?"""

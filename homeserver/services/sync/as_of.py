@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from homeserver.services.rooms.heads import Head
 from matrix.events import StateKey
-from storage import state
+from storage import out_of_band, state
 from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.memberships import Membership
@@ -78,7 +78,7 @@ class AsOf:
         past: list[StoredEvent] = []
         nid: int | None = row.event_nid
         while nid is not None:
-            stored = (await self._events.get([nid])).get(nid)
+            stored = (await self._events.get([nid])).get(nid) or await self._out_of_band(nid)
             if stored is None:
                 break
             if 0 < stored.position <= position:
@@ -86,6 +86,11 @@ class AsOf:
             past.append(stored)
             nid = stored.replaces
         return OwnPast(past)
+
+    async def _out_of_band(self, nid: int) -> StoredEvent | None:
+        """A membership of a room that this server was not in: it has no position, and counts as after any."""
+        found = (await self._database.read(out_of_band.find, [nid])).get(nid) if nid else None
+        return None if found is None else found.event
 
     async def state(self, head: Head, upto: int) -> dict[StateKey, int]:
         """The room's whole state; the caller's own."""

@@ -1,5 +1,7 @@
 """The parts of sync for rooms that the user is invited to, or knocks at: stripped state of the time of the invite.
 
+Of a room that this server is not in it is what another server has shown.
+
 Source: client-server API, "Stripped state"; GET /sync, `invite_state`, `knock_state`.
 """
 
@@ -8,25 +10,15 @@ from collections.abc import Mapping
 import orjson
 
 from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.stripped import STRIPPED
 from homeserver.services.sync.answer import Answer, events_object
 from homeserver.services.sync.request import Window
 from matrix.client_format import stripped_state
-from matrix.events import StateKey
-from storage import state
+from matrix.events import Json, StateKey
+from storage import out_of_band, state
 from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.memberships import Membership
-
-# What helps to decide on an invite: client-server API, "Stripped state". The topic is Synapse's addition.
-STRIPPED: tuple[StateKey, ...] = (
-    ("m.room.create", ""),
-    ("m.room.join_rules", ""),
-    ("m.room.canonical_alias", ""),
-    ("m.room.avatar", ""),
-    ("m.room.name", ""),
-    ("m.room.encryption", ""),
-    ("m.room.topic", ""),
-)
 
 Memberships = Mapping[int, Membership]
 
@@ -45,16 +37,22 @@ class InvitedRooms:
                 into[room_id] = b'{"' + name + b'":' + events_object(events) + b"}"
 
     async def _stripped(self, window: Window, rooms: Memberships) -> dict[str, list[bytes]]:
-        stripped: dict[str, list[bytes]] = {}
+        shown: dict[str, list[bytes]] = {}
         known = await self._heads.rooms(rooms)
         own = await self._events.get(row.event_nid for row in rooms.values())
+        lacking = [row.event_nid for row in rooms.values() if row.event_nid not in own]
+        outside = await self._database.read(out_of_band.find, lacking) if lacking else {}
         for room_nid, row in rooms.items():
-            member = own.get(row.event_nid)
+            elsewhere = outside.get(row.event_nid)
+            member = own.get(row.event_nid) if elsewhere is None else elsewhere.event
             if member is None or member.event.sender in window.ignored:
                 continue
-            events = await self._state_at(room_nid, row.position, member)
-            stripped[known[room_nid].room_id] = [orjson.dumps(stripped_state(one.event)) for one in events]
-        return stripped
+            if elsewhere is None:
+                state = [stripped_state(one.event) for one in await self._state_at(room_nid, row.position, member)]
+            else:
+                state = _with_own(elsewhere.room_state, member)
+            shown[known[room_nid].room_id] = [orjson.dumps(one) for one in state]
+        return shown
 
     async def _state_at(self, room_nid: int, position: int, member: StoredEvent) -> list[StoredEvent]:
         """The events of STRIPPED at the position, who invited, and the user's own member event."""
@@ -62,3 +60,10 @@ class InvitedRooms:
         then = await self._database.read(state.at_position, room_nid, position, (*STRIPPED, sender))
         found = await self._events.get(then.values())
         return [one for nid, one in found.items() if nid != member.nid] + [member]
+
+
+def _with_own(room_state: list[Json], member: StoredEvent) -> list[Json]:
+    """What another server shows of a room that we are not in, and the user's own member event as we have it."""
+    own = stripped_state(member.event)
+    others = [one for one in room_state if (one["type"], one["state_key"]) != member.event.key]
+    return [*others, own]

@@ -1,0 +1,58 @@
+"""Which servers to ask about a room that we are not in, in which order.
+
+Source: server-server API, "Joining Rooms"; client-server API, POST /join/{roomIdOrAlias}, `via`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand
+from homeserver.services.rooms.restricted_joins import IsLocal
+from matrix.ids import BadIdentifier, RoomId, ServerName, UserId
+
+MAX_CANDIDATES = 10
+# Of those that we saw in the room when we were in it.
+MAX_FORMER = 5
+
+
+class Candidates:
+    """`is_local` is asked of server names: we are no candidate."""
+
+    def __init__(self, *, heads: Heads, members: Members, out_of_band: OutOfBand, is_local: IsLocal) -> None:
+        self._heads = heads
+        self._members = members
+        self._out_of_band = out_of_band
+        self._is_local = is_local
+
+    async def of(self, user_id: UserId, room_id: RoomId, via: Sequence[ServerName]) -> list[ServerName]:
+        """Who invited the user; who the client says; who was there when we were; whose name the room's id bears."""
+        found = [*await self._inviters(user_id, room_id), *via, *await self._former(room_id), *_in_id(room_id)]
+        return self._usable(found)[:MAX_CANDIDATES]
+
+    async def _inviters(self, user_id: UserId, room_id: RoomId) -> list[ServerName]:
+        known = await self._out_of_band.find(user_id, room_id)
+        if known is None:
+            return []
+        sender = [known.event.sender.domain] if known.event.sender != user_id else []
+        return [*sender, *([] if known.server is None else [known.server])]
+
+    async def _former(self, room_id: RoomId) -> list[ServerName]:
+        """Those with the most members first."""
+        room = await self._heads.find_room(room_id)
+        if room is None:
+            return []
+        counted = Counter(user_id.domain for user_id in await self._members.joined(room.room_nid))
+        return [server for server, _ in counted.most_common(MAX_FORMER + 1)]
+
+    def _usable(self, servers: Iterable[ServerName]) -> list[ServerName]:
+        return [server for server in dict.fromkeys(servers) if not self._is_local(server)]
+
+
+def _in_id(room_id: RoomId) -> list[ServerName]:
+    """Rooms of older versions are named after the server that made them: better than nobody."""
+    try:
+        return [ServerName.parse(room_id.domain)]
+    except BadIdentifier:
+        return []

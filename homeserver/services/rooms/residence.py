@@ -1,0 +1,42 @@
+"""Is this server in a room, so that what it knows of the room is true and it may decide there by itself?
+
+Source: server-server API, "Joining Rooms".
+"""
+
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.restricted_joins import IsLocal
+from matrix.auth_needs import CREATE
+from matrix.events import Event
+from matrix.ids import RoomId
+
+
+class Residence:
+    def __init__(self, *, heads: Heads, members: Members, is_local: IsLocal) -> None:
+        self._heads = heads
+        self._members = members
+        self._is_local = is_local
+
+    async def is_here(self, room_id: RoomId) -> bool:
+        """Is a user of ours joined? Also true of a room that nobody is in any more, if we saw the last one leave:
+        no other server knows it better. Synapse lets nobody back into such a room."""
+        room = await self._heads.find_room(room_id)
+        if room is None:
+            return False
+        has_others = False
+        for user_id, membership in (await self._members.members_of(room.room_nid)).items():
+            if membership == "join":
+                if self._is_local(user_id.domain):
+                    return True
+                has_others = True
+        return not has_others and await self._knows_state(room.room_nid)
+
+    async def has_in_state(self, room_id: RoomId, event: Event) -> bool:
+        """Is the event in the state of the room, as we know it?"""
+        there = await self._heads.state_event(await self._heads.get(room_id), *event.key)
+        return there is not None and there.event_id == event.event_id
+
+    async def _knows_state(self, room_nid: int) -> bool:
+        """There are also rooms of which we know nothing but an invite."""
+        head = (await self._heads.get_many([room_nid])).get(room_nid)
+        return head is not None and CREATE in head.state
