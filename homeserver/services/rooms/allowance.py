@@ -78,6 +78,12 @@ class Allowance:
         limits = self._limits
         self._use(requester, [(limits.remote_joins, requester.user_id, 1), (limits.joins_per_room, room_id, 1)], False)
 
+    def join_of_other(self, room_id: RoomId, *, only_check: bool = False) -> None:
+        """Of another server's user, by way of us. Its server has limits of its own."""
+        self._limits.joins_per_room.check(room_id)
+        if not only_check:
+            self._limits.joins_per_room.take(room_id)
+
     def received_invite(self, sender: UserId, room_id: RoomId, target: UserId) -> None:
         """By a user of another server."""
         limits = self._limits
