@@ -17,7 +17,9 @@ from storage.history import IN_ORDER
 SPARE = 20
 # So often what was not read beforehand is looked up, before a walk ends where it is.
 MAX_LOOKUPS = 200
-_COLUMNS = "SELECT event_nid, depth, position, flags, prev_nids FROM events"
+# Rejected and soft-failed events have no position, and others may follow them all the same.
+_COLUMNS = "SELECT event_nid, depth, coalesce(position, 0), flags, prev_nids FROM events"
+_OUTLIER = int(Flags.OUTLIER)
 
 
 @frozen
@@ -36,7 +38,7 @@ class _Node:
 
 @define
 class _Graph:
-    """The room's events with a place in its history, read when they are come by."""
+    """The room's events with a place in its graph, read when they are come by."""
 
     cur: Cursor
     room_nid: int
@@ -68,7 +70,7 @@ class _Graph:
     def _look_up(self, nids: Collection[int]) -> None:
         self.lookups += 1
         self.cur.execute(
-            f"{_COLUMNS} WHERE event_nid = ANY(%s) AND room_nid = %s AND position IS NOT NULL",
+            f"{_COLUMNS} WHERE event_nid = ANY(%s) AND room_nid = %s AND flags & {_OUTLIER} = 0",
             (list(nids), self.room_nid),
         )
         self._keep()

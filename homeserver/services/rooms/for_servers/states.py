@@ -42,8 +42,6 @@ class States:
         """Before the event. Raises: NotFound, Forbidden."""
         stored = await self._event(origin, room_id, event_id)
         state = await self.before(stored)
-        if not state and stored.event.type != "m.room.create":
-            raise NotFound(f"State not known at event {event_id}")
         return PastState(list(state.values()), await self.chain_of(state.values()))
 
     async def auth_of(self, origin: ServerName, room_id: RoomId, event_id: EventId) -> list[int]:
@@ -52,8 +50,8 @@ class States:
         return [nid for nid in await self.chain_of([stored.nid]) if nid != stored.nid]
 
     async def before(self, stored: StoredEvent) -> Mapping[StateKey, int]:
-        """The state before an event that is in the room's history."""
-        return {} if stored.position == 0 else await self._state_of(stored)
+        """The state before an event. Raises: NotFound, of one whose place in the room is not known."""
+        return await self._state_of(stored)
 
     async def chain_of(self, nids: Iterable[int]) -> list[int]:
         return list(await self._database.run(self._auth_chain, list(nids)))

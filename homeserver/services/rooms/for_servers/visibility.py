@@ -16,7 +16,7 @@ from matrix.redaction import redact_event
 from matrix.visibility import HISTORY_VISIBILITY, visibility_of
 from storage import server_visibility as rows
 from storage.database import Database
-from storage.events import Events, StoredEvent
+from storage.events import Events, Flags, StoredEvent
 
 _OPEN = frozenset(("world_readable", "shared"))
 _ENOUGH = {"joined": frozenset(("join",)), "invited": frozenset(("join", "invite"))}
@@ -37,7 +37,7 @@ class ServerVisibility:
 
     async def show(self, server: ServerName, room_nid: int, events: Sequence[StoredEvent]) -> list[Shown]:
         """The events in their order, for a server that is in the room."""
-        in_history = [stored.nid for stored in events if stored.position != 0]
+        in_history = [stored.nid for stored in events if not stored.flags & Flags.OUTLIER]
         # Outliers have no state: what is known of them is that they authorise others, which every member may see.
         places = await self._database.read(rows.places_of, in_history) if in_history else {}
         visibilities = await self._visibilities(room_nid, events, places)
