@@ -60,6 +60,7 @@ rc_key_requests: *free
 rc_media_create: *free
 rc_room_creation: *free
 rc_reports: *free
+rc_federation: {window_size: 1000, sleep_limit: 100000, sleep_delay: 0, reject_limit: 100000, concurrent: 1000}
 """
 
 
