@@ -8,6 +8,8 @@ from psycopg2.extensions import cursor as Cursor
 
 # Any number for locks of this kind: two uploads of one user are counted one after the other.
 _UPLOADS_LOCK = 0x6D656469
+# And of this: two processes may fetch the same media of another server.
+_COPIES_LOCK = 0x6D656470
 
 
 @frozen
@@ -117,6 +119,15 @@ def add_media(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quot
         ),
     )  # fmt: skip
     return name
+
+
+def add_copy(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quota] = ()) -> str:
+    """As `add_media`, for a copy of another server's; if it is here already, that one stays."""
+    cur.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_COPIES_LOCK, f"{media.origin}/{media.media_id}"))
+    known = find_media(cur, media.origin, media.media_id)
+    if known is not None and known.file is not None:
+        return known.file.name
+    return add_media(cur, media, file, quotas)
 
 
 def fill_media(cur: Cursor, media: NewMedia, file: NewFile, quotas: Sequence[Quota] = ()) -> str:

@@ -188,26 +188,28 @@ def claim_stale(cur: Cursor, now_ms: int, until_ms: int, limit: int) -> list[str
     return [user_id for (user_id,) in cur]
 
 
-# Rooms of these users that one of ours is in too, both since before `before`.
+# `server` is ours; rooms count that it and the user have been in since before `before`.
 _SHARED = """
-    WITH theirs AS (
-        SELECT user_id, room_nid FROM memberships
-        WHERE user_id = ANY(%(users)s) AND membership = 'join' AND position < %(before)s
-    ), ours AS (
-        SELECT room_nid FROM (SELECT DISTINCT room_nid FROM theirs) t WHERE EXISTS (
-            SELECT 1 FROM memberships m JOIN users USING (user_id)
-            WHERE m.room_nid = t.room_nid AND m.membership = 'join' AND m.position < %(before)s
-        )
-    )
-    SELECT DISTINCT user_id FROM theirs JOIN ours USING (room_nid)
+    SELECT DISTINCT m.user_id FROM memberships m JOIN room_servers s USING (room_nid)
+    WHERE m.user_id = ANY(%(users)s) AND m.membership = 'join' AND m.position < %(before)s
+    AND s.server = %(server)s AND s.until IS NULL AND s.since < %(before)s
 """
 _EVER = 2**63 - 1
 
 
-def sharing_with_us(cur: Cursor, user_ids: Iterable[str], before: int = _EVER) -> set[str]:
-    """Those of the users who are in a room with one of ours, and were before that position. One statement."""
-    cur.execute(_SHARED, {"users": list(user_ids), "before": before})
+def sharing_with(cur: Cursor, server: str, user_ids: Iterable[str], before: int = _EVER) -> set[str]:
+    """Those of the users who are in a room with the server, and were before that position. One statement."""
+    cur.execute(_SHARED, {"users": list(user_ids), "server": server, "before": before})
     return {user_id for (user_id,) in cur}
+
+
+def is_in_room(cur: Cursor, server: str, room_nid: int, before: int) -> bool:
+    """Is the server in the room, and was it before that position? One statement."""
+    cur.execute(
+        "SELECT 1 FROM room_servers WHERE room_nid = %s AND server = %s AND until IS NULL AND since < %s",
+        (room_nid, server, before),
+    )
+    return cur.fetchone() is not None
 
 
 def kept_in_room(cur: Cursor, room_nid: int) -> list[str]:
@@ -219,13 +221,12 @@ def kept_in_room(cur: Cursor, room_nid: int) -> list[str]:
     return [user_id for (user_id,) in cur]
 
 
-def drop_unshared(cur: Cursor, user_ids: Sequence[str], before: int = _EVER) -> int:
-    """Drops the lists of those who shared no room with us before that position; gives how many."""
-    sharing = sharing_with_us(cur, user_ids, before)
+def drop_unshared(cur: Cursor, server: str, user_ids: Sequence[str], before: int = _EVER) -> None:
+    """Drops the lists of those who did not share a room with the server before that position."""
+    sharing = sharing_with(cur, server, user_ids, before)
     gone = [user_id for user_id in user_ids if user_id not in sharing]
     cur.execute("DELETE FROM remote_devices WHERE user_id = ANY(%s)", (gone,))
     cur.execute("DELETE FROM remote_device_lists WHERE user_id = ANY(%s)", (gone,))
-    return cur.rowcount
 
 
 def kept_after(cur: Cursor, user_id: str, limit: int) -> list[str]:

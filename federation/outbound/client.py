@@ -269,6 +269,18 @@ class FederationClient:
         terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes)
         return await self._transport.stream(server, f"{V1}/media/download/{_q(media_id)}", query, terms)
 
+    async def download_media_of_old(
+        self, server: ServerName, media_id: str, *, timeout_ms: int, max_bytes: int
+    ) -> WireStream:
+        """The file itself, of a server that does not have `download_media`: from the endpoint that clients used.
+
+        Source: client-server API, GET /_matrix/media/v3/download, deprecated.
+        """
+        path = f"/_matrix/media/v3/download/{_q(server)}/{_q(media_id)}"
+        query = [("allow_remote", "false"), ("timeout_ms", str(timeout_ms))]
+        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes, is_signed=False)
+        return await self._transport.stream(server, path, query, terms)
+
     async def thumbnail_media(
         self, server: ServerName, media_id: str, query: Query, *, timeout_ms: int, max_bytes: int
     ) -> WireStream:

@@ -3,10 +3,11 @@
 Source: client-server API, "Content repository".
 """
 
-from homeserver.client_api.media_replies import MediaReplies, asked, wanted_box
+from homeserver.client_api.media_replies import MediaReplies, asked
 from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.media.keys import MediaKey
 from homeserver.services.media.repository import Repository
+from homeserver.services.media.thumbnail_choice import read_box
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.uploads import Description, Uploads
 from homeserver.web.call import Call
@@ -74,7 +75,7 @@ class MediaApi:
 
     @route("GET", _V1 + "/thumbnail/{server_name}/{media_id}", access=Access.GUEST)
     async def get_thumbnail(self, call: Call, server_name: str, media_id: str) -> Answer:
-        box = wanted_box(call)
+        box = read_box(call.query)
         found = await self._repository.find(MediaKey.parse(server_name, media_id), asked(call, is_public=False))
         return await self._replies.thumbnail(call, await self._thumbnails.get(found, box), is_public=False)
 

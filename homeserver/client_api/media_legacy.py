@@ -4,9 +4,10 @@ Source: client-server API, "Content repository"; the deprecated endpoints.
 """
 
 from homeserver.client_api.media import media_paths
-from homeserver.client_api.media_replies import MediaReplies, asked, wanted_box
+from homeserver.client_api.media_replies import MediaReplies, asked
 from homeserver.services.media.keys import MediaKey
 from homeserver.services.media.repository import Repository
+from homeserver.services.media.thumbnail_choice import read_box
 from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
@@ -30,6 +31,6 @@ class LegacyMediaApi:
 
     @route("GET", *media_paths("/thumbnail/{server_name}/{media_id}"), access=Access.PUBLIC)
     async def get_thumbnail(self, call: Call, server_name: str, media_id: str) -> Answer:
-        box = wanted_box(call)
+        box = read_box(call.query)
         found = await self._repository.find(MediaKey.parse(server_name, media_id), asked(call, is_public=True))
         return await self._replies.thumbnail(call, await self._thumbnails.get(found, box), is_public=True)

@@ -3,14 +3,15 @@
 Source: client-server API, "Content repository" and "Security considerations".
 """
 
-from collections.abc import Mapping
+from typing import BinaryIO, cast
 
+from homeserver.services.media.byte_ranges import Unsatisfiable, read_range
 from homeserver.services.media.disposition import disposition, served_type
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.repository import Asked, Found
-from homeserver.services.media.thumbnail_choice import MAX_SIDE, Box, Method
 from homeserver.services.media.thumbnails import Thumbnail
 from homeserver.web.call import Call
+from homeserver.web.file_part import FilePart
 from homeserver.web.replies import Answer, Reply, StreamReply
 from matrix.errors import NotFound
 
@@ -41,18 +42,6 @@ def asked(call: Call, *, is_public: bool) -> Asked:
     )
 
 
-def wanted_box(call: Call) -> Box:
-    """The thumbnail that the query asks for. Raises: MissingParam, InvalidParam."""
-    query = call.query
-    method: Method = "crop" if query.choice("method", ("crop", "scale"), "scale") == "crop" else "scale"
-    return Box(
-        query.integer("width", minimum=1, clamp=MAX_SIDE),
-        query.integer("height", minimum=1, clamp=MAX_SIDE),
-        method,
-        query.boolean("animated", False),
-    )
-
-
 class MediaReplies:
     """Files as answers."""
 
@@ -69,7 +58,18 @@ class MediaReplies:
         }
         if _has(call, tag):
             return Reply(304, headers=headers)
-        return await self._stream(found.file.name, found.file.length, served_type(media.content_type), headers)
+        length, content_type = found.file.length, served_type(media.content_type)
+        asked_for, condition = call.headers.get("range"), call.headers.get("if-range")
+        headers["Accept-Ranges"] = "bytes"
+        try:
+            wanted = read_range(asked_for, condition, tag, length) if call.method == "GET" else None
+        except Unsatisfiable:
+            return Reply(416, headers={**headers, "Content-Range": f"bytes */{length}"})
+        if wanted is None:
+            return StreamReply(await self._open(found.file.name), length, content_type, headers=headers)
+        part = FilePart(await self._open(found.file.name), wanted.start, wanted.length)
+        headers["Content-Range"] = wanted.content_range(length)
+        return StreamReply(cast(BinaryIO, part), wanted.length, content_type, 206, headers=headers)
 
     async def thumbnail(self, call: Call, thumbnail: Thumbnail, *, is_public: bool) -> Answer:
         """Thumbnails are of types that may be shown inline, all of them."""
@@ -83,14 +83,14 @@ class MediaReplies:
             return Reply(304, headers=headers)
         if thumbnail.data is not None:
             return Reply(200, thumbnail.data, thumbnail.content_type, headers=headers)
-        return await self._stream(thumbnail.name, thumbnail.length, thumbnail.content_type, headers)
+        file = await self._open(thumbnail.name)
+        return StreamReply(file, thumbnail.length, thumbnail.content_type, headers=headers)
 
-    async def _stream(self, name: str, length: int, content_type: str, headers: Mapping[str, str]) -> Answer:
+    async def _open(self, name: str) -> BinaryIO:
         try:
-            file = await self._in_thread(self._files.open, name)
+            return await self._in_thread(self._files.open, name)
         except FileNotFoundError as error:
             raise NotFound("The media is deleted") from error
-        return StreamReply(file, length, content_type, headers=headers)
 
 
 def _common(tag: str, *, is_public: bool) -> dict[str, str]:

@@ -15,6 +15,7 @@ import hyperlink
 import orjson
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as TwistedTimeout
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IConnector, IConsumer, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -35,6 +36,7 @@ from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import directlyProvides, implementer, providedBy
 
 from homeserver.web.addresses import AddressRefused, AddressRules
+from homeserver.web.response_body import ResponseBody
 
 # What browsers and proxies still take.
 MAX_URL_CHARACTERS = 8192
@@ -58,11 +60,13 @@ class Bounds:
     """What a request may cost. `timeout_s` counts for everything together, redirects included.
 
     Answers of gateways and bridges are small JSON. Redirects are followed only without a body, and not by default.
+    `https_only`: a redirect to plain HTTP is a failure.
     """
 
     timeout_s: float = 30.0
     max_bytes: int = 1024 * 1024
     max_redirects: int = 0
+    https_only: bool = False
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -87,6 +91,15 @@ class Fetched:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise FetchFailed("the answer is not JSON") from error
+
+
+@frozen
+class Streamed:
+    """An answer whose body is still to come: read it to its end, or `close` it. `headers` as in Fetched."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: ResponseBody
 
 
 class GuardedReactor:
@@ -163,7 +176,7 @@ class OutgoingHttp:
     ) -> Fetched:
         """The whole answer, of any status. Raises: FetchFailed."""
         sent = {"User-Agent": self._user_agent, **headers}
-        asked = _Asked(method, url, body, Headers({name: [value] for name, value in sent.items()}), bounds.max_bytes)
+        asked = _Asked(method, url, body, Headers({name: [value] for name, value in sent.items()}), bounds)
         # A coroutine of its own only so that the clock can cancel it; it ends before this one does.
         running = Deferred.fromCoroutine(self._follow(asked, bounds.max_redirects))
         timer = self._reactor.callLater(bounds.timeout_s, running.cancel)
@@ -177,10 +190,35 @@ class OutgoingHttp:
             if timer.active():
                 timer.cancel()
 
+    async def stream(
+        self, url: str, *, headers: Mapping[str, str] = _NO_HEADERS, bounds: Bounds = DEFAULT_BOUNDS
+    ) -> Streamed:
+        """An answer of any status, as it comes; `bounds.timeout_s` is for its headers, then for each pause.
+
+        Raises: FetchFailed. How long the body may be is up to the caller.
+        """
+        sent = {"User-Agent": self._user_agent, **headers}
+        asked = _Asked("GET", url, None, Headers({name: [value] for name, value in sent.items()}), bounds)
+        for left in range(bounds.max_redirects, -1, -1):
+            running = Deferred.fromCoroutine(self._ask(asked))
+            try:
+                response = await running.addTimeout(bounds.timeout_s, self._reactor)
+            except TwistedTimeout as error:
+                raise FetchFailed(f"no answer in {bounds.timeout_s:g} s") from error
+            body = ResponseBody(self._reactor, bounds.timeout_s)
+            response.deliverBody(body)  # type: ignore[no-untyped-call]
+            location = response.headers.getRawHeaders("location")
+            if response.code not in _REDIRECTS or not location or not bounds.max_redirects:
+                return Streamed(response.code, _plain(response), body)
+            body.close()
+            if left:
+                asked = asked.redirected(location[0])
+        raise FetchFailed("too many redirects")
+
     async def _follow(self, asked: "_Asked", redirects: int) -> Fetched:
         for left in range(redirects, -1, -1):
             response = await self._ask(asked)
-            body = await _collect(response, asked.max_bytes)
+            body = await _collect(response, asked.bounds.max_bytes)
             location = response.headers.getRawHeaders("location")
             is_followed = redirects and asked.body is None and response.code in _REDIRECTS and location
             if not is_followed or not location:
@@ -192,7 +230,7 @@ class OutgoingHttp:
     async def _ask(self, asked: "_Asked") -> IResponse:
         producer = None if asked.body is None else _BytesBody(asked.body)
         try:
-            url = _uri(asked.url)
+            url = _uri(asked.url, asked.bounds.https_only)
             return await self._agent.request(asked.method.encode(), url, asked.headers, producer)
         except AddressRefused as error:
             raise FetchFailed(str(error)) from error
@@ -208,7 +246,7 @@ class _Asked:
     url: str
     body: bytes | None
     headers: Headers
-    max_bytes: int
+    bounds: Bounds
 
     def redirected(self, location: str) -> "_Asked":
         """The same request to where a redirect points; what is secret stays with the host it was meant for."""
@@ -285,11 +323,11 @@ def _plain(response: IResponse) -> dict[str, str]:
     return {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in pairs}
 
 
-def _uri(url: str) -> bytes:
+def _uri(url: str, https_only: bool) -> bytes:
     """The URL in ASCII (percent-encoding, IDNA). Raises: ValueError, FetchFailed for what is not plain HTTP(S)."""
     if len(url) > MAX_URL_CHARACTERS:
         raise FetchFailed("the URL is too long")
     uri = hyperlink.URL.from_text(url).to_uri()
-    if uri.scheme not in ("http", "https") or not uri.host or uri.userinfo:
+    if uri.scheme not in ("https" if https_only else "http", "https") or not uri.host or uri.userinfo:
         raise FetchFailed("not an HTTP URL")
     return bytes(uri.to_text().encode("ascii"))

@@ -23,6 +23,7 @@ from federation.outbound.client import FederationClient
 from federation.outbound.errors import BadAnswer, Refused, RemoteError
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
+from homeserver.runtime.shared import Shared
 from homeserver.runtime.tasks import Tasks
 from homeserver.services.e2ee.remote_shapes import BadList, read_device_list, read_query_answer
 from homeserver.services.e2ee.seams import Commit
@@ -65,24 +66,28 @@ class RemoteLists:
         client: FederationClient,
         clock: Clock,
         tasks: Tasks,
+        server_name: ServerName,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
         self._commit = commit
         self._client = client
         self._clock = clock
-        self._tasks = tasks
+        self._server_name = server_name
         self._chance = chance
         self._lanes = Linearizer()
-        self._waiting: dict[UserId, list[Deferred[RemoteKeys]]] = {}
+        self._fetching: Shared[UserId, RemoteKeys] = Shared("remote_devices.fetch", tasks)
 
     async def kept(self, user_ids: Collection[UserId]) -> dict[str, RemoteKeys]:
         """The keys of those users whose lists are known to be what they are."""
         return await self._database.run(rows.find_keys, list(user_ids))
 
+    async def shares_a_room(self, user_id: UserId) -> bool:
+        return bool(await self._database.read(rows.sharing_with, self._server_name, [user_id]))
+
     async def begin(self, user_ids: Collection[UserId]) -> set[UserId]:
         """Those of the users who share a room with us: their lists are kept from now on, and are to be fetched."""
-        sharing = await self._database.read(rows.sharing_with_us, user_ids)
+        sharing = await self._database.read(rows.sharing_with, self._server_name, user_ids)
         found = {user_id for user_id in user_ids if user_id in sharing}
         if found:
             await self._database.run(rows.begin_lists, list(found), self._clock.now_ms() + CLAIMED_MS)
@@ -93,7 +98,7 @@ class RemoteLists:
         if len(user_ids) > ONE_BY_ONE:
             return await self._fetch_all(server, user_ids)
         results: Sequence[tuple[bool, Any]] = await DeferredList(
-            [self._start(user_id) for user_id in user_ids], consumeErrors=True
+            [self._get(user_id) for user_id in user_ids], consumeErrors=True
         )
         fetched = Fetched()
         for user_id, (is_good, result) in zip(user_ids, results, strict=True):
@@ -105,10 +110,12 @@ class RemoteLists:
                 result.raiseException()
         return fetched
 
+    def _get(self, user_id: UserId) -> "Deferred[RemoteKeys]":
+        return self._fetching.get(user_id, lambda: self._fetch_in_lane(user_id))
+
     def refresh(self, user_id: UserId) -> None:
         """Fetches a stale list in the background, unless that is under way. What fails is tried again later."""
-        if user_id not in self._waiting:
-            self._begin(user_id)
+        self._fetching.start(user_id, lambda: self._fetch_in_lane(user_id))
 
     async def retry(self) -> None:
         """Fetches again what is due. Called every few seconds."""
@@ -120,34 +127,12 @@ class RemoteLists:
         """Drops the lists of users who share no room with us any more. Called once in a while."""
         user_id = ""
         while user_ids := await self._database.read(rows.kept_after, user_id, SWEPT_AT_ONCE):
-            await self._database.run(rows.drop_unshared, user_ids)
+            await self._database.run(rows.drop_unshared, self._server_name, user_ids)
             user_id = user_ids[-1]
 
-    def _start(self, user_id: UserId) -> "Deferred[RemoteKeys]":
-        """Fires with the user's list. Of all who ask at once, in this process, one fetches it."""
-        waiting: Deferred[RemoteKeys] = Deferred()
-        if user_id not in self._waiting:
-            self._begin(user_id)
-        self._waiting[user_id].append(waiting)
-        return waiting
-
-    def _begin(self, user_id: UserId) -> None:
-        self._waiting[user_id] = []
-        self._tasks.background("remote_devices.fetch", self._run(user_id))
-
-    async def _run(self, user_id: UserId) -> None:
-        try:
-            async with self._lanes.of((user_id.domain, hash(user_id) % LANES)):
-                keys = await self._fetch_one(user_id)
-        except BaseException as error:
-            # Those who wait must hear of it, whatever it is.
-            for waiting in self._waiting.pop(user_id):
-                waiting.errback(error)
-            if not isinstance(error, RemoteError):
-                raise
-            return
-        for waiting in self._waiting.pop(user_id):
-            waiting.callback(keys)
+    async def _fetch_in_lane(self, user_id: UserId) -> RemoteKeys:
+        async with self._lanes.of((user_id.domain, hash(user_id) % LANES)):
+            return await self._fetch_one(user_id)
 
     async def _fetch_one(self, user_id: UserId) -> RemoteKeys:
         keys = RemoteKeys()

@@ -126,7 +126,7 @@ class RemoteUpdates:
         return (await self._database.read(rows.find_states, [user_id])).get(user_id)
 
     async def _announce_unkept(self, user_id: UserId) -> None:
-        if await self._database.read(rows.sharing_with_us, [user_id]):
+        if await self._lists.shares_a_room(user_id):
             change = Change()
             device_lists.record(change, user_id, {"unkept": True})
             await self._commit(change)

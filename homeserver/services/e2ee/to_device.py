@@ -14,7 +14,7 @@ from homeserver.runtime.linearizer import Linearizer
 from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.e2ee.seams import Commit, IsLocal, Json, RemoteDevices
 from matrix.errors import BadRequest, InvalidParam, LimitExceeded, TooLarge
-from matrix.ids import BadIdentifier, UserId
+from matrix.ids import BadIdentifier, ServerName, UserId
 from storage import to_device
 from storage.change import AlreadyThere, Change, Entry, Kind
 from storage.database import Database
@@ -85,6 +85,8 @@ class ToDevice:
         """
         messages = read_messages(raw_messages)
         local = {user_id: devices for user_id, devices in messages.items() if self._is_local(user_id.domain)}
+        if event_type == "m.room_key_request":
+            local = dict(self._allowed(sender, transaction.device, local))
         async with self._sending.of(transaction):
             await self._send_once(sender, transaction, event_type, local)
 
@@ -105,9 +107,8 @@ class ToDevice:
         change = Change().put(to_device.ADD_TRANSACTION, (*key, self._clock.now_ms()))
         _deliver(change, sender, event_type, local, known)
         if self._remote is not None:
-            for user_id, devices in messages.items():
-                if user_id not in local and devices:
-                    self._remote.put_messages(change, user_id.domain, sender, event_type, {str(user_id): devices})
+            for server, elsewhere in _by_server(messages, local).items():
+                self._remote.put_messages(change, server, sender, event_type, elsewhere)
         try:
             await self._commit(change)
         except AlreadyThere:
@@ -127,6 +128,15 @@ class ToDevice:
                 continue
             allowed[user_id] = devices
         return allowed
+
+
+def _by_server(messages: Messages, local: Messages) -> dict[ServerName, Json]:
+    """The messages to users of other servers."""
+    found: dict[ServerName, Json] = {}
+    for user_id, devices in messages.items():
+        if user_id not in local and devices:
+            found.setdefault(user_id.domain, {})[str(user_id)] = devices
+    return found
 
 
 def read_messages(raw: Any) -> Messages:

@@ -4,7 +4,7 @@ Source: client-server API, "Serving inline content"; RFC 6266; RFC 8187.
 """
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 _INLINE = frozenset({
     "text/css", "text/plain", "text/csv", "application/json", "application/ld+json", "image/jpeg", "image/gif",
@@ -19,6 +19,11 @@ _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _TYPE = re.compile(rf"{_WORD}/{_WORD}(?:\s*;\s*{_WORD}=(?:{_WORD}|\"[^\"\\\x00-\x1f\x7f-\xff]*\"))*\s*;?")
 # What every client reads the same way between quotes. Some decode %41 there, which is why % is not among it.
 _SIMPLE_NAME = re.compile(r"[A-Za-z0-9 !#$&'()+,./:;<=>?@\[\]^_`{|}~-]+")
+
+_EXTENDED_NAME = re.compile(r"(?i);\s*filename\*\s*=\s*utf-8'[a-z-]*'([^\s;]+)")
+_PLAIN_NAME = re.compile(r"(?i);\s*filename\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_NAME = 255
 
 
 def media_type(declared: str | None) -> str:
@@ -44,3 +49,18 @@ def disposition(content_type: str, file_name: str | None) -> str:
         return f'{kind}; filename="{file_name}"'
     # Surrogates cannot come from a query or a path, but from a file name of another server.
     return f"{kind}; filename*=UTF-8''{quote(file_name.encode('utf-8', 'replace'), safe='')}"
+
+
+def file_name_of(content_disposition: str | None) -> str | None:
+    """The name that a Content-Disposition of another server gives the file, if it does.
+
+    Source: RFC 6266, 4.3: the extended form goes before the plain one.
+    """
+    text = content_disposition or ""
+    if found := _EXTENDED_NAME.search(text):
+        name = unquote_to_bytes(found[1]).decode("utf-8", "replace")
+    elif found := _PLAIN_NAME.search(text):
+        name = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2]
+    else:
+        return None
+    return _UNPRINTABLE.sub("", name)[:_MAX_NAME] or None

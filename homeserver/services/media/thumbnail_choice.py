@@ -8,6 +8,8 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
+from homeserver.web.params import Fields
+
 Method = Literal["crop", "scale"]
 # No image has a longer side: more is the original.
 MAX_SIDE = 32_768
@@ -24,6 +26,17 @@ class Box:
 
     def covers(self, other: "Box") -> bool:
         return self.method == other.method and self.width >= other.width and self.height >= other.height
+
+
+def read_box(query: Fields) -> Box:
+    """The thumbnail that a query asks for. Raises: MissingParam, InvalidParam."""
+    method: Method = "crop" if query.choice("method", ("crop", "scale"), "scale") == "crop" else "scale"
+    return Box(
+        query.integer("width", minimum=1, clamp=MAX_SIDE),
+        query.integer("height", minimum=1, clamp=MAX_SIDE),
+        method,
+        query.boolean("animated", False),
+    )
 
 
 @frozen

@@ -116,9 +116,9 @@ class Uploads:
         await self._announcer.uploaded(key)
 
     async def keep(self, key: MediaKey, chunks: Chunks, about: Description) -> None:
-        """A copy of another server's media. Raises: TooLarge."""
+        """A copy of another server's media. Raises: TooLarge, or what the chunks raise."""
         file = await self.receive(chunks, about.length, self._settings.max_upload_bytes)
-        await self._store(rows.add_media, self._new(key, None, about), file)
+        await self._store(rows.add_copy, self._new(key, None, about), file)
 
     async def receive(self, chunks: Chunks, length: int | None, max_bytes: int) -> NewFile:
         """The bytes as a file on the disk, durable, which belongs to nothing yet. Raises: TooLarge, or what the
