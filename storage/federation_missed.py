@@ -26,35 +26,40 @@ _OURS = (
     " flags = 0 AND server_of(sender) <> %(to)s AND (server_of(sender) = ANY(%(ours)s)"
     " OR EXISTS (SELECT 1 FROM federation_passed_on p WHERE p.room_nid = e.room_nid AND p.position = e.position))"
 )
-_ASIDE = "SELECT position FROM federation_aside WHERE destination = %(to)s AND position > %(after)s"
+_ASIDE = (
+    "SELECT a.position, e.event_nid FROM federation_aside a JOIN events e USING (position)"
+    " WHERE a.destination = %(to)s AND a.position > %(after)s AND a.position <= %(upto)s"
+)
 
 
-def all_events(cur: Cursor, destination: str, ours: Sequence[str], after: int, upto: int, limit: int) -> list[int]:
-    """The positions of all events that it has missed, in order."""
+def all_events(
+    cur: Cursor, destination: str, ours: Sequence[str], after: int, upto: int, limit: int
+) -> list[tuple[int, int]]:
+    """All events that it has missed, in order: (position, number)."""
     cur.execute(
-        f"WITH mine AS ({_ROOMS}) SELECT e.position FROM mine JOIN events e ON e.room_nid = mine.room_nid"
+        f"WITH mine AS ({_ROOMS}) SELECT e.position, e.event_nid FROM mine JOIN events e ON e.room_nid = mine.room_nid"
         f" AND e.position > mine.low AND e.position <= mine.high WHERE {_OURS}"
-        f" UNION ({_ASIDE} AND position <= %(upto)s) ORDER BY 1 LIMIT %(limit)s",
+        f" UNION {_ASIDE} ORDER BY 1 LIMIT %(limit)s",
         {"to": destination, "ours": list(ours), "after": after, "upto": upto, "limit": limit},
     )
-    return [position for (position,) in cur]
+    return cur.fetchall()
 
 
-def newest_events(cur: Cursor, destination: str, ours: Sequence[str], after: int, upto: int) -> list[int]:
-    """The position of the newest event that it has missed in each room, in order."""
+def newest_events(cur: Cursor, destination: str, ours: Sequence[str], after: int, upto: int) -> list[tuple[int, int]]:
+    """The newest event that it has missed in each room, in order: (position, number)."""
     cur.execute(
-        f"WITH mine AS ({_ROOMS}) SELECT max(newest.position) FROM mine CROSS JOIN LATERAL"
+        f"WITH mine AS ({_ROOMS}), newest AS (SELECT max(found.position) AS position FROM mine CROSS JOIN LATERAL"
         f" (SELECT e.position FROM (SELECT room_nid, position, sender, flags FROM events e"
         f" WHERE e.room_nid = mine.room_nid AND e.position > mine.low AND e.position <= mine.high"
         f" ORDER BY e.position DESC LIMIT {_LOOK_BACK}) e WHERE {_OURS}"
         " UNION ALL SELECT p.position FROM federation_passed_on p JOIN events e USING (room_nid, position)"
         " WHERE p.room_nid = mine.room_nid AND p.position > mine.low AND p.position <= mine.high"
-        " AND server_of(e.sender) <> %(to)s"
-        " ORDER BY 1 DESC LIMIT 1) newest GROUP BY mine.room_nid"
-        f" UNION ({_ASIDE} AND position <= %(upto)s) ORDER BY 1",
+        " AND e.flags = 0 AND server_of(e.sender) <> %(to)s"
+        " ORDER BY 1 DESC LIMIT 1) found GROUP BY mine.room_nid)"
+        f" SELECT position, event_nid FROM newest JOIN events USING (position) UNION {_ASIDE} ORDER BY 1",
         {"to": destination, "ours": list(ours), "after": after, "upto": upto},
     )
-    return [position for (position,) in cur]
+    return cur.fetchall()
 
 
 def broadcasts(cur: Cursor, destination: str, after: int, upto: int, limit: int) -> list[QueuedEdu]:

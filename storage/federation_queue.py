@@ -144,10 +144,10 @@ class ShardsRow:
     behind: dict[ServerName, int]
 
 
-def load(cur: Cursor, shards: Collection[int], head: int) -> ShardsRow:
-    """Those of a process that takes over the shards. One that nobody ever had begins at `head`."""
+def load(cur: Cursor, shards: Collection[int]) -> ShardsRow:
+    """For a process that takes over the shards. One that nobody ever had begins at 0."""
     cur.execute("SELECT shard, position FROM federation_shards WHERE shard = ANY(%s)", (list(shards),))
-    positions = dict.fromkeys(shards, head) | dict(cur.fetchall())
+    positions = dict.fromkeys(shards, 0) | dict(cur.fetchall())
     cur.execute("SELECT destination, position FROM federation_behind WHERE shard = ANY(%s)", (list(shards),))
     return ShardsRow(positions, {ServerName(name): position for name, position in cur})
 

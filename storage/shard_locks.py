@@ -15,6 +15,7 @@ from storage.database import Database
 
 # What kinds of work there are: the first of the two numbers of an advisory lock, the second is the shard.
 FEDERATION_SENDER = 0x48460001
+PUSH = 0x48460002
 
 _LOCKS = (
     "SELECT objid::bigint, pid = pg_backend_pid() FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -69,14 +70,12 @@ def take_share(cur: Cursor, work: int, count: int) -> Held:
     mine = {key for key, is_mine in locks if is_mine and key < count}
     taken = {key for key, _ in locks}
     share = -(-count // processes)
-    for shard in range(count):
-        if len(mine) < share and shard not in taken:
-            cur.execute("SELECT pg_try_advisory_lock(%s, %s)", (work, shard))
-            if cur.fetchone() == (True,):
-                mine.add(shard)
+    free = [shard for shard in range(count) if shard not in taken][: max(0, share - len(mine))]
+    if free:
+        cur.execute("SELECT s FROM unnest(%s) AS s WHERE pg_try_advisory_lock(%s, s)", (free, work))
+        mine.update(shard for (shard,) in cur)
     return Held(frozenset(mine), frozenset(sorted(mine)[share:]))
 
 
 def release(cur: Cursor, work: int, shards: Collection[int]) -> None:
-    for shard in shards:
-        cur.execute("SELECT pg_advisory_unlock(%s, %s)", (work, shard))
+    cur.execute("SELECT pg_advisory_unlock(%s, s) FROM unnest(%s) AS s", (work, list(shards)))
