@@ -14,6 +14,7 @@ from homeserver.client_api.receipts import ReceiptsApi
 from homeserver.client_api.sync import SyncApi
 from homeserver.client_api.typing import TypingApi
 from homeserver.services.rooms.summary import Summaries
+from homeserver.services.sync.alike import AlikeRooms
 from homeserver.services.sync.as_of import AsOf
 from homeserver.services.sync.chosen_rooms import ChosenRooms
 from homeserver.services.sync.inbox import Inbox
@@ -75,6 +76,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
         as_of=as_of,
         chosen=ChosenRooms(heads=heads),
         lazy_members=lazy_members,
+        alike=AlikeRooms(stream=storage.stream, heads=heads, lazy_members=lazy_members, unread=rooms.unread.counts),
         joined=JoinedRooms(
             moved=MovedRooms(stream=storage.stream, database=database, events=events),
             as_of=as_of,

@@ -3,6 +3,7 @@
 Source: client-server API, GET /sync.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -43,10 +44,8 @@ class RoomAnswer:
             parts.append(b',"ephemeral":' + events_object(self.ephemeral))
             if self.summary:
                 parts.append(b',"summary":' + orjson.dumps(self.summary))
-            # {"unread_notifications": ..., ...} without its braces
-            parts.append(b"," + dumps(self.unread)[1:-1] if self.unread else b"")
         parts.append(b"}")
-        return b"".join(parts)
+        return with_unread(b"".join(parts), self.unread if joined else {})
 
 
 @define(eq=False)
@@ -96,6 +95,11 @@ class Answer:
             parts += [b",", orjson.dumps(self.key_counts)[1:-1]]
         parts.append(b"}")
         return parts
+
+
+def with_unread(room: bytes, unread: Mapping[str, Any]) -> bytes:
+    """A joined room's part with `unread_notifications` and what else is in `unread`."""
+    return room[:-1] + b"," + dumps(unread)[1:] if unread else room
 
 
 def events_object(events: list[bytes]) -> bytes:

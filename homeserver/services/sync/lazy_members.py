@@ -38,6 +38,21 @@ class LazyMembers:
         """A device comes with this position, and so shows which answer it has."""
         self._heard.asked((user_id, device_key), since)
 
+    def knows(self, window: Window, room_nid: int, come: int, users: Collection[str]) -> bool:
+        """Has the device, whose user came into the room at `come`, heard of these members as they are now?"""
+        head = self._heads.known(room_nid)
+        device = (window.user_id, window.request.device_key)
+        remembered = self._given.get((*device, room_nid), {})
+        if head is None or window.request.filter.room.state.include_redundant_members:
+            return False
+        for user in users:
+            nid, upto = remembered.get(user, (0, 0))
+            if not nid or upto < come or head.state.get((MEMBER, user)) != nid:
+                return False
+            if not self._heard.has(device, upto, window.since):
+                return False
+        return True
+
     async def add(self, window: Window, plan: Plan) -> None:
         """Leaves of the plan's state only the members that are needed, and adds those that are not in it.
 

@@ -14,6 +14,6 @@ class FilterOf(Protocol):
 
 
 class SetPresence(Protocol):
-    """The user syncs, and is so present ("online", "unavailable", "offline"). Does its work in the background."""
+    """A device of the user syncs, who is so present ("online", "unavailable", "offline")."""
 
-    def __call__(self, user_id: UserId, wish: str) -> None: ...
+    def __call__(self, user_id: UserId, device: str, wish: str) -> Awaitable[None]: ...

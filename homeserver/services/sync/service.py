@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.members import Members, RoomsOfUser
+from homeserver.services.sync.alike import AlikeRooms
 from homeserver.services.sync.answer import Answer
 from homeserver.services.sync.as_of import AsOf
 from homeserver.services.sync.chosen_rooms import ChosenRooms
@@ -74,6 +74,7 @@ class RoomParts:
     as_of: AsOf
     chosen: ChosenRooms
     lazy_members: LazyMembers
+    alike: AlikeRooms
     joined: JoinedRooms
     invited: InvitedRooms
     writer: RoomWriter
@@ -96,6 +97,7 @@ class Sync:
         self._as_of = rooms.as_of
         self._chosen = rooms.chosen
         self._lazy_members = rooms.lazy_members
+        self._alike = rooms.alike
         self._joined = rooms.joined
         self._invited = rooms.invited
         self._writer = rooms.writer
@@ -108,29 +110,24 @@ class Sync:
         if request.since is not None and request.filter.lazy_load_members:
             self._lazy_members.asked(request.user_id, request.device_key, request.since)
         deadline = self._clock.seconds() + min(timeout_ms, MAX_TIMEOUT_MS) / 1000
-        at_once = request.since is None or request.full_state or timeout_ms <= 0
+        waits = request.since is not None and not request.full_state and timeout_ms > 0
         while True:
-            waiting = None if at_once else self._notifier.wait(request.user_id)
-            if waiting is not None and request.since == self._stream.position:
-                # Nothing at all has happened: most polls begin so, and need not look further.
-                at_once = not await self._woken(waiting, deadline - self._clock.seconds())
-                continue
-            try:
+            position = self._stream.position
+            # Where nothing at all has happened, most polls begin: they need not look further.
+            if not waits or request.since != position:
                 answer = await self._answer(request)
-            except BaseException:
-                if waiting is not None:
-                    _give_up(waiting)
-                raise
-            if waiting is None:
-                return answer.parts()
-            remaining = deadline - self._clock.seconds()
-            if answer.has_news or remaining <= 0:
-                _give_up(waiting)
-                return answer.parts()
-            at_once = not await self._woken(waiting, remaining)
+                if answer.has_news or not waits:
+                    return answer.parts()
+                if position != self._stream.position:
+                    # Of what came while this one was made nobody would wake us.
+                    continue
+            waits = await self._woken(request.user_id, deadline - self._clock.seconds())
 
-    async def _woken(self, waiting: "Deferred[None]", seconds: float) -> bool:
+    async def _woken(self, user_id: UserId, seconds: float) -> bool:
         """Waits; False if the time is over, so that the next answer is the last."""
+        if seconds <= 0:
+            return False
+        waiting = self._notifier.wait(user_id)
         timer = self._clock.later(seconds, waiting.cancel)
         try:
             await waiting
@@ -159,6 +156,9 @@ class Sync:
         answer = Answer(str(SyncToken(window.upto)), to_device=mail.messages)
         rooms = await self._members.rooms_of(request.user_id)
         if window.digest is not None and not window.digest.concerns(request.user_id, rooms.keys()):
+            await self._sources.key_counts(window, answer)
+            return answer
+        if await self._alike.add(window, rooms, answer):
             await self._sources.key_counts(window, answer)
             return answer
         await self._rooms(window, rooms, answer)
@@ -198,12 +198,3 @@ def _by_membership(rooms: RoomsOfUser, window: Window) -> dict[str, RoomsOfUser]
         elif row.position > window.since and not (window.is_initial and row.forgotten):
             found["leave"][room_nid] = row
     return found
-
-
-def _give_up(waiting: "Deferred[None]") -> None:
-    waiting.addErrback(_expect_cancelled)
-    waiting.cancel()
-
-
-def _expect_cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)  # type: ignore[no-untyped-call]

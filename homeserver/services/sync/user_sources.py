@@ -17,7 +17,7 @@ from homeserver.services.sync.request import Window
 from matrix.filters import EventFilter
 from matrix.ids import UserId
 from storage import account_data
-from storage.change import Kind
+from storage.change import Entry, Kind
 from storage.database import Database
 from storage.stream import Stream
 
@@ -141,7 +141,7 @@ class PresenceOf(Protocol):
 
 
 class PresenceSource:
-    """Presence of who shares a room with the reader: all in an initial sync, later what changed."""
+    """Presence of who shares a room with the reader: all in an initial sync, later what changed, and of who is new."""
 
     def __init__(self, *, stream: Stream, members: Members, presence_of: PresenceOf, enabled: bool) -> None:
         self._stream = stream
@@ -153,22 +153,36 @@ class PresenceSource:
         wanted = window.request.filter.presence
         if not self._enabled or wanted.blocks_all:
             return
-        users = await self._whose(window)
+        users = await self._whose(window, rooms)
         if users:
             events = await self._presence_of({user for user in users if user not in window.ignored})
             answer.presence = [orjson.dumps(event) for event in events if _passes(event, wanted)]
 
-    async def _whose(self, window: Window) -> set[str]:
+    async def _whose(self, window: Window, rooms: RoomsOfUser) -> set[str]:
+        """All, or those whose presence changed, and those whom a join brought together with the reader."""
         if window.is_initial or window.since < self._stream.floor:
             return {window.user_id, *await self._members.sharing_a_room(window.user_id)}
-        if window.digest is not None:
-            changed: set[str] = window.digest.users_by_kind.get(Kind.PRESENCE, set())
-        else:
-            entries = self._stream.entries(window.since, window.upto)
-            changed = {entry.user_id for entry in entries if entry.kind is Kind.PRESENCE and entry.user_id is not None}
-        if not changed:
+        digest = window.digest
+        if digest is not None and Kind.PRESENCE not in digest.users_by_kind and not digest.rooms_with_moves:
             return set()
-        return changed & {window.user_id, *await self._members.sharing_a_room(window.user_id)}
+        changed: set[str] = set()
+        met: set[str] = set()
+        for entry in self._stream.entries(window.since, window.upto):
+            if entry.kind is Kind.PRESENCE and entry.user_id is not None:
+                changed.add(entry.user_id)
+            elif entry.room_nid in rooms and _is_join(entry) and rooms[entry.room_nid].membership == "join":
+                own = entry.user_id == window.user_id
+                met.update(await self._members.joined(entry.room_nid) if own else [str(entry.user_id)])
+        if changed:
+            changed &= {window.user_id, *await self._members.sharing_a_room(window.user_id)}
+        return changed | (met - {window.user_id})
+
+
+def _is_join(entry: Entry) -> bool:
+    if entry.kind is not Kind.EVENT or entry.user_id is None or entry.body.flags:
+        return False
+    joins: bool = entry.body.event.membership == "join"
+    return joins
 
 
 def _passes(event: dict[str, Any], wanted: EventFilter) -> bool:
