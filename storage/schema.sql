@@ -293,12 +293,6 @@ CREATE TABLE key_signatures (
     signature text NOT NULL
 );
 
-CREATE TABLE leases (
-    name text NOT NULL,
-    owner text NOT NULL,
-    until timestamp with time zone NOT NULL
-);
-
 CREATE TABLE login_tokens (
     token_hash bytea NOT NULL,
     user_id text NOT NULL,
@@ -409,6 +403,11 @@ CREATE TABLE openid_tokens (
 
 CREATE TABLE out_of_band (
     event_nid bigint NOT NULL,
+    room_nid integer NOT NULL,
+    version text NOT NULL,
+    event_id text NOT NULL,
+    "json" text NOT NULL,
+    replaces bigint,
     server text NOT NULL,
     room_state text NOT NULL
 );
@@ -817,9 +816,6 @@ ALTER TABLE ONLY key_backups
 
 ALTER TABLE ONLY key_signatures
     ADD CONSTRAINT key_signatures_pkey PRIMARY KEY (target_user_id, target, signer_user_id, signer_key_id);
-
-ALTER TABLE ONLY leases
-    ADD CONSTRAINT leases_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY login_tokens
     ADD CONSTRAINT login_tokens_pkey PRIMARY KEY (token_hash);

@@ -15,6 +15,7 @@ from homeserver.app.e2ee import build_encryption, encryption_apis
 from homeserver.app.features import feature_apis
 from homeserver.app.federation import Federation, build_federation, federation_apis, key_apis
 from homeserver.app.media import Media, build_media, media_apis
+from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
@@ -64,6 +65,15 @@ class Apis:
     keys: Sequence[object]
 
 
+@frozen(kw_only=True)
+class Outgoing:
+    """What tells clients, their push gateways and other servers."""
+
+    syncing: Syncing
+    pushing: Pushing
+    federation: Federation
+
+
 class Server:
     """A server that is built. Its database is open; it listens from `start` to `stop`."""
 
@@ -74,8 +84,7 @@ class Server:
         users: Users,
         rooms: Rooms,
         media: Media,
-        syncing: Syncing,
-        federation: Federation,
+        outgoing: Outgoing,
         apis: Apis,
     ) -> None:
         self.core = core
@@ -84,8 +93,9 @@ class Server:
         self.users = users
         self.rooms = rooms
         self.media = media
-        self._syncing = syncing
-        self.federation = federation
+        self._syncing = outgoing.syncing
+        self._pushing = outgoing.pushing
+        self.federation = outgoing.federation
         self._apis = apis
         self.router = self.router_of(frozenset({"client", "federation", "keys"}))
         self._listeners = Listeners(reactor=core.reactor)
@@ -139,12 +149,14 @@ class Server:
         await self.media.repository.write_accesses()
         if self.media.previews is not None:
             await self.media.previews.close()
+        await self._pushing.stop()
         await self.federation.stop()
         self.close()
 
     def close(self) -> None:
         """Without waiting for requests: there are none, or they are lost."""
         self._syncing.notifier.close()
+        self._pushing.close()
         self.rooms.typing.stop()
         self.core.storage.close()
         if self.postgres is not None:
@@ -205,6 +217,7 @@ async def assemble(core: Core) -> Server:
     encryption = build_encryption(core, rooms)
     media = build_media(core)
     reading = build_reading(core, users, rooms)
+    pushing = build_push(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
     client_apis = [
         VersionsApi(
@@ -228,6 +241,7 @@ async def assemble(core: Core) -> Server:
         *reading_apis(core, reading),
         *media_apis(core, media),
         *sync_apis(users, rooms, syncing),
+        *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
     ]
     await rooms.presence.load()
@@ -237,4 +251,11 @@ async def assemble(core: Core) -> Server:
         federation=federation_apis(core, federation),
         keys=key_apis(core, federation),
     )
-    return Server(core=core, users=users, rooms=rooms, media=media, syncing=syncing, federation=federation, apis=apis)
+    return Server(
+        core=core,
+        users=users,
+        rooms=rooms,
+        media=media,
+        outgoing=Outgoing(syncing=syncing, pushing=pushing, federation=federation),
+        apis=apis,
+    )

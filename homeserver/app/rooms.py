@@ -27,6 +27,7 @@ class Rooms:
     typing: Typing
     presence: Presence
     push_rules: PushRules
+    judging: Judging
     unread: Unread
 
 
@@ -40,6 +41,7 @@ def build_rooms(core: Core) -> Rooms:
         committer=committer,
         loader=Loader(find_rulesets, database=database, reactor=core.reactor),
     )
+    judging = Judging(heads=heads, members=members, events=events, rules=push_rules)
     rooms = Rooms(
         heads=heads,
         members=members,
@@ -66,10 +68,11 @@ def build_rooms(core: Core) -> Rooms:
             sharing_a_room=members.sharing_a_room,
         ),
         push_rules=push_rules,
+        judging=judging,
         unread=Unread(
             stream=stream,
             members=members,
-            judging=Judging(heads=heads, members=members, events=events, rules=push_rules),
+            judging=judging,
             events=events,
             database=database,
         ),

@@ -40,6 +40,7 @@ from homeserver.services.users.stages import PasswordStage
 from homeserver.services.users.ui_auth import DUMMY, PASSWORD, REGISTRATION_TOKEN, Dummy, UiAuth
 from matrix.ids import UserId
 from storage.device_keys import rows_for_deleted_devices
+from storage.pushers import rows_for_deleted_devices as pusher_rows
 from synapse_like_config.units import Rate
 
 # By address: as many as an office of clients with five-minute tokens needs. Synapse has no limit.
@@ -93,7 +94,13 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         server_name=core.server_name,
         allow_underscore=core.config.registration.allow_underscore_prefixed_registration,
     )
-    devices = Devices(db=db, commit=commit, sessions=sessions, last_seen=last_seen, removals=[rows_for_deleted_devices])
+    devices = Devices(
+        db=db,
+        commit=commit,
+        sessions=sessions,
+        last_seen=last_seen,
+        removals=[rows_for_deleted_devices, pusher_rows],
+    )
     registration = Registration(
         db=db,
         commit=commit,

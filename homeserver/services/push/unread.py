@@ -15,8 +15,10 @@ from typing import Any
 from attrs import define, field, frozen
 
 from homeserver.runtime.caches import Lru
+from homeserver.runtime.linearizer import Linearizer
 from homeserver.services.push.judging import Judging
 from homeserver.services.rooms.members import Members, RoomsOfUser
+from matrix.push_eval import Actions
 from matrix.relations import thread_root
 from storage import receipts, unread
 from storage.change import Entry, Kind
@@ -32,12 +34,17 @@ MAIN = "main"
 
 
 @frozen
-class _Notice:
+class Notice:
     """An unread event that the user wants to hear of. `thread` is a root's event id or "main"."""
 
+    nid: int
     position: int
     thread: str
-    highlight: bool
+    actions: Actions
+
+    @property
+    def highlight(self) -> bool:
+        return self.actions.highlight
 
 
 @define(eq=False)
@@ -46,7 +53,7 @@ class _Unread:
 
     upto: int
     read: dict[str | None, int]
-    notices: list[_Notice] = field(factory=list)
+    notices: list[Notice] = field(factory=list)
 
     def has_read(self, thread: str, position: int) -> bool:
         return position <= max(self.read.get(None, 0), self.read.get(thread, 0))
@@ -62,9 +69,23 @@ class Unread:
         self._events = events
         self._database = database
         self._known: Lru[str, dict[int, _Unread]] = Lru("unread", MAX_USERS)
+        self._turns = Linearizer()
 
     async def counts(self, user_id: str, room_nids: Sequence[int], *, by_thread: bool) -> Mapping[int, dict[str, Any]]:
         """`unread_notifications`, and with `by_thread` also `unread_thread_notifications`, by room."""
+        states = await self._states(user_id, room_nids)
+        return {room_nid: _as_json(state.notices, by_thread) for room_nid, state in states.items()}
+
+    async def notices(self, user_id: str, room_nids: Sequence[int]) -> Mapping[int, Sequence[Notice]]:
+        """The unread events themselves, by room, in their order. Not to be changed, nor kept over an await."""
+        return {room_nid: state.notices for room_nid, state in (await self._states(user_id, room_nids)).items()}
+
+    async def _states(self, user_id: str, room_nids: Sequence[int]) -> dict[int, _Unread]:
+        """One after another for a user: who comes second must not be given a fold that the first is still making."""
+        async with self._turns.of(user_id):
+            return await self._fold(user_id, room_nids)
+
+    async def _fold(self, user_id: str, room_nids: Sequence[int]) -> dict[int, _Unread]:
         upto = self._stream.position
         by_room = self._known.get(user_id)
         if by_room is None:
@@ -79,7 +100,7 @@ class Unread:
             by_room.update(begun)
         for room_nid, state in states.items():
             await self._go_on(user_id, room_nid, state, upto)
-        return {room_nid: _as_json(state.notices, by_thread) for room_nid, state in states.items()}
+        return states
 
     def read_stream(self, entries: list[Entry]) -> None:
         """A receipt moves what is read, other rules change what is told: the user's counts begin anew."""
@@ -127,7 +148,7 @@ class Unread:
         for stored, actions in zip(counted, await self._judging.judge(user_id, room_nid, counted), strict=True):
             thread = thread_root(stored.event.content) or MAIN
             if actions.notify and not state.has_read(thread, stored.position):
-                state.notices.append(_Notice(stored.position, thread, actions.highlight))
+                state.notices.append(Notice(stored.nid, stored.position, thread, actions))
         del state.notices[:-MAX_EVENTS]
 
 
@@ -141,10 +162,10 @@ def _read(known: Iterable[ReadUpto], rooms: RoomsOfUser, room_nid: int) -> dict[
     return read
 
 
-def _as_json(notices: Sequence[_Notice], by_thread: bool) -> dict[str, Any]:
+def _as_json(notices: Sequence[Notice], by_thread: bool) -> dict[str, Any]:
     if not by_thread:
         return {"unread_notifications": _count(notices)}
-    threads: dict[str, list[_Notice]] = {}
+    threads: dict[str, list[Notice]] = {}
     for notice in notices:
         threads.setdefault(notice.thread, []).append(notice)
     main = threads.pop(MAIN, [])
@@ -154,5 +175,5 @@ def _as_json(notices: Sequence[_Notice], by_thread: bool) -> dict[str, Any]:
     }
 
 
-def _count(notices: Sequence[_Notice]) -> dict[str, int]:
+def _count(notices: Sequence[Notice]) -> dict[str, int]:
     return {"notification_count": len(notices), "highlight_count": sum(notice.highlight for notice in notices)}

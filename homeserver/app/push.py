@@ -1,0 +1,102 @@
+"""Push, wired: pushers, and sending to their gateways."""
+
+import random
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from homeserver.app.core import Core
+from homeserver.app.reading import RoomReading
+from homeserver.app.rooms import Rooms
+from homeserver.app.users import Users
+from homeserver.client_api.notifications import NotificationsApi
+from homeserver.client_api.pushers import PushersApi
+from homeserver.services.push.delivery import EVERY_S, FLUSH_EVERY_S, PushDelivery
+from homeserver.services.push.due import DueEvents
+from homeserver.services.push.gateway import Gateway, Notifications
+from homeserver.services.push.notifications import NotificationList
+from homeserver.services.push.pushers import Pushers
+from homeserver.services.push.telling import Telling
+from homeserver.web.addresses import AddressRules
+from homeserver.web.agent import OutgoingHttp
+from storage.pushers import SHARDS
+from storage.shard_locks import PUSH, ShardLocks
+
+
+@frozen(kw_only=True)
+class Pushing:
+    """`delivery` is None where the operator wants no push notifications."""
+
+    pushers: Pushers
+    delivery: PushDelivery | None
+    http: OutgoingHttp
+
+    async def stop(self) -> None:
+        if self.delivery is not None:
+            await self.delivery.stop()
+        await self.http.close()
+
+    def close(self) -> None:
+        if self.delivery is not None:
+            self.delivery.close()
+
+
+def build_push(core: Core, users: Users, rooms: Rooms) -> Pushing:
+    federation = core.config.federation
+    rules = AddressRules.parse(federation.ip_range_blacklist, federation.ip_range_whitelist)
+    http = OutgoingHttp(reactor=core.reactor, rules=rules, user_agent="Hearth (push)")
+    pushers = Pushers(database=core.storage.database, commit=core.storage.committer, clock=core.clock)
+    if not core.config.notifications.push.enabled:
+        return Pushing(pushers=pushers, delivery=None, http=http)
+    delivery = PushDelivery(
+        stream=core.storage.stream,
+        pushers=pushers,
+        members=rooms.members,
+        telling=_telling(core, users, rooms, http),
+        locks=ShardLocks(core.storage.dsn, reactor=core.reactor, work=PUSH, count=SHARDS),
+        clock=core.clock,
+        tasks=core.tasks,
+    )
+    core.storage.read_by(delivery.read_stream)
+    core.metrics.gauge_of("pushers", "Pushers that this process sends for", delivery.count)
+    core.tasks.background("push.begin", delivery.share())
+    core.tasks.repeat("push.share", EVERY_S, delivery.share)
+    core.tasks.repeat("push.flush", FLUSH_EVERY_S, delivery.flush)
+    return Pushing(pushers=pushers, delivery=delivery, http=http)
+
+
+def _telling(core: Core, users: Users, rooms: Rooms, http: OutgoingHttp) -> Telling:
+    options = core.config.notifications.push
+    chance, longest_s = random.SystemRandom(), options.jitter_delay / 1000
+    return Telling(
+        due=DueEvents(
+            unread=rooms.unread,
+            judging=rooms.judging,
+            heads=rooms.heads,
+            members=rooms.members,
+            events=core.storage.events,
+            ignored=users.ignored.of,
+            by_room=options.group_unread_count_by_room,
+        ),
+        notifications=Notifications(heads=rooms.heads, with_content=options.include_content),
+        gateway=Gateway(http=http),
+        clock=core.clock,
+        metrics=core.metrics,
+        jitter_s=lambda: chance.uniform(0, longest_s),
+    )
+
+
+def push_apis(core: Core, users: Users, rooms: Rooms, reading: RoomReading, pushing: Pushing) -> Sequence[object]:
+    notifications = NotificationList(
+        members=rooms.members,
+        judging=rooms.judging,
+        unread=rooms.unread,
+        visibility=rooms.visibility,
+        events=core.storage.events,
+        database=core.storage.database,
+        ignored=users.ignored.of,
+    )
+    return [
+        PushersApi(pushers=pushing.pushers),
+        NotificationsApi(notifications=notifications, client_events=reading.client_events),
+    ]
