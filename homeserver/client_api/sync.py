@@ -44,7 +44,7 @@ class SyncApi:
             state_name=_state_name(query),
         )
         timeout_ms = query.integer("timeout", 0, minimum=0)
-        self._set_presence(user.user_id, presence)
+        await self._set_presence(user.user_id, request.device_key, presence)
         return RawJson(await self._sync.answer(request, timeout_ms))
 
     async def _filter(self, call: Call) -> Filter:

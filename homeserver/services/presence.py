@@ -9,11 +9,11 @@ Source: client-server API, "Presence".
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.tasks import Tasks
-from matrix.errors import Forbidden, NotFound
+from matrix.errors import Forbidden
 from matrix.ids import UserId
 from storage import presence
 from storage.change import Change, Entry, Kind
@@ -36,10 +36,17 @@ SharingARoom = Callable[[UserId], Awaitable[Collection[str]]]
 
 @define
 class _Present:
-    """A user who syncs through this process. Times are of the monotonic clock."""
+    """A user who syncs through this process: when, of the monotonic clock, and what each device wishes."""
 
     last_sync_s: float
-    wish: str
+    wishes: dict[str, tuple[str, float]] = field(factory=dict)
+
+    def wish(self, now_s: float) -> str:
+        """Of several devices the one with most life in it is seen, as in Synapse."""
+        self.wishes = {
+            device: (wish, at) for device, (wish, at) in self.wishes.items() if now_s - at <= OFFLINE_AFTER_S
+        }
+        return "online" if any(wish == "online" for wish, _ in self.wishes.values()) else "unavailable"
 
 
 class Presence:
@@ -67,7 +74,7 @@ class Presence:
         self._known = await self._database.read(presence.find_not_offline)
         if self._enabled:
             for user_id in self._known:
-                self._syncing[user_id] = _Present(self._clock.seconds(), "online")
+                self._syncing[user_id] = _Present(self._clock.seconds())
             self._tasks.repeat("presence.look", LOOK_EVERY_S, self._look)
 
     def read_stream(self, entries: list[Entry]) -> None:
@@ -75,14 +82,20 @@ class Presence:
             if entry.kind is Kind.PRESENCE and entry.user_id is not None:
                 self._known[entry.user_id] = PresenceRow(**entry.body)
 
-    def synced(self, user_id: UserId, wish: str) -> None:
-        """A client of the user syncs and wants to be shown so."""
+    async def synced(self, user_id: UserId, device: str, wish: str) -> None:
+        """A device of the user syncs and wants them to be shown so.
+
+        Comes back when that is in the stream, so that the answer to this sync tells it and does not wake the next.
+        """
         if not self._enabled or wish == "offline":
             return
-        self._syncing[user_id] = _Present(self._clock.seconds(), wish)
-        row = self._known.get(user_id)
-        if row is None or row.presence == "offline" or (wish == "online" and row.presence != "online"):
-            self._tasks.background("presence.synced", self._come(user_id, wish))
+        now_s = self._clock.seconds()
+        present = self._syncing.setdefault(user_id, _Present(now_s))
+        present.last_sync_s = now_s
+        present.wishes[device] = (wish, now_s)
+        wish, row = present.wish(now_s), self._known.get(user_id)
+        if row is None or row.presence != wish:
+            await self._come(user_id, wish)
 
     def was_active(self, user_id: UserId) -> None:
         """The user did something: sent an event, read one."""
@@ -98,13 +111,11 @@ class Presence:
             await self._put(user_id, state, status_msg, active=state == "online")
 
     async def get(self, reader: UserId, user_id: UserId) -> dict[str, Any]:
-        """Raises: Forbidden if they share no room, NotFound if nothing is known."""
+        """Who was never seen is offline. Raises: Forbidden if they share no room."""
         if reader != user_id and user_id not in await self._sharing_a_room(reader):
             raise Forbidden("You are not allowed to see their presence.")
         row = await self._row(user_id)
-        if row is None:
-            raise NotFound("No presence is known of this user")
-        return self._content(row)
+        return {"presence": "offline"} if row is None else self._content(row)
 
     async def events(self, user_ids: set[str]) -> Sequence[dict[str, Any]]:
         """The m.presence events of those who are not offline, or whose going offline this process has heard of."""
