@@ -233,7 +233,11 @@ def _go_on(words: WordQuery, token: SearchToken) -> WordQuery:
 def _next(
     query: SearchQuery, words: WordQuery, matches: Sequence[Match], hits: Sequence[Hit], *, cut: bool
 ) -> SearchToken | None:
-    """What follows: after the last hit of a page that was cut, or after all that was looked at."""
+    """What follows: after the last hit of a page that is full, or after all that was looked at.
+
+    As Synapse, a page that is just full names a next one, which is empty: whether there is more costs a look.
+    """
+    cut = cut or (len(hits) >= query.limit and bool(hits))
     if not cut and len(matches) < words.limit:
         return None
     group = None if query.token is None else query.token.group

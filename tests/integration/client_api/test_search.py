@@ -109,6 +109,17 @@ async def test_pages_of_results_give_each_once(hs: Homeserver, order: str) -> No
     assert (found if order == "recent" else sorted(found, reverse=True)) == sent[::-1]
 
 
+@pytest.mark.parametrize("order", ["recent", "rank"])
+async def test_a_page_that_is_just_full_names_a_next_one(hs: Homeserver, order: str) -> None:
+    alice = await hs.register("alice")
+    room = await alice.create_room()
+    await alice.send(room, "only word")
+    page = await search(alice, "word", order_by=order, filter={"limit": 1})
+    assert bodies(page) == ["only word"]
+    page = await search(alice, "word", order_by=order, filter={"limit": 1}, next_batch=page["next_batch"])
+    assert bodies(page) == [] and "next_batch" not in page
+
+
 async def test_the_most_relevant_comes_first_unless_time_is_asked_for(hs: Homeserver) -> None:
     alice = await hs.register("alice")
     room = await alice.create_room()
