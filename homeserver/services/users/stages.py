@@ -3,7 +3,7 @@
 from typing import Any
 
 from homeserver.services.users.login import PasswordCheck
-from homeserver.services.users.ui_auth import Attempt
+from homeserver.services.users.ui_auth import Attempt, WrongUser
 from matrix.errors import Forbidden
 
 
@@ -22,7 +22,7 @@ class PasswordStage:
         user_id = self._check.identify(auth) if names_user or expected is None else expected
         user = await self._check.check(user_id, auth.text("password"))
         if expected is not None and user.user_id != expected:
-            raise Forbidden("This is not the password of the user who makes the request")
+            raise WrongUser("This is not the password of the user who makes the request")
         return user.user_id
 
     async def abandon(self, results: list[Any]) -> None:

@@ -45,11 +45,17 @@ class Attempt:
     user_id: UserId | None
 
 
+class WrongUser(Forbidden):
+    """A good proof, of another user: to try again with it would be of no use, and the operation is refused."""
+
+
 class Stage(Protocol):
     """One kind of proof."""
 
     async def check(self, attempt: Attempt) -> Any:
-        """What the proof shows, as JSON that is not null. Raises: MatrixError; 401 and 403 may be tried again."""
+        """What the proof shows, as JSON that is not null. Raises: MatrixError; 401 and 403 may be tried again, but not
+        WrongUser.
+        """
         ...
 
     async def abandon(self, results: list[Any]) -> None:
@@ -175,7 +181,7 @@ class UiAuth:
         try:
             result = await stage.check(attempt)
         except MatrixError as error:
-            if error.status not in (401, 403):
+            if error.status not in (401, 403) or isinstance(error, WrongUser):
                 raise
             return session, error
         return evolve(session, completed={**session.completed, kind: result}), None

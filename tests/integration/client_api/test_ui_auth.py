@@ -32,6 +32,13 @@ async def test_a_failed_stage_may_be_tried_again(server: Server) -> None:
     assert right.status == 200
 
 
+async def test_the_proof_of_another_user_is_refused_for_good(server: Server) -> None:
+    alice, bob = await server.register("alice"), await server.register("bob")
+    response = await alice.ask("DELETE", PATH, {"auth": bob.auth})
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+    assert "flows" not in response.json
+
+
 async def test_old_clients_leave_out_who_they_are(server: Server) -> None:
     alice = await server.register()
     auth = {"type": PASSWORD, "password": alice.password}
