@@ -13,6 +13,7 @@ from homeserver.services.rooms.members import Members
 from homeserver.services.rooms.past_state import MEMBER
 from homeserver.services.rooms.reading import Reading, View
 from homeserver.services.rooms.serialise import Around, event_bytes
+from matrix.auth_needs import CREATE
 from matrix.errors import Forbidden
 from matrix.events import Json
 from matrix.ids import RoomId, UserId
@@ -79,7 +80,7 @@ class MemberList:
         return {str(stored.event.state_key): _profile(stored) for stored in events.values()}
 
     async def _nids(self, view: View, at: Token | None) -> list[int]:
-        position = None if at is None else at.position
+        position = None if at is None else max(at.position, await self._first_position(view))
         if position is None or (view.until is not None and position > view.until):
             position = view.until
         if position is None or (view.until is None and position >= self._stream.newest_in_room(view.room_nid)):
@@ -87,6 +88,11 @@ class MemberList:
         else:
             state_now = await self._database.read(state.after_named, view.room_nid, position)
         return [nid for key, nid in state_now.items() if key[0] == MEMBER]
+
+    async def _first_position(self, view: View) -> int:
+        """When the creator came. Before that nobody was there who could ask, though `prev_batch` may lead there."""
+        create = await self._heads.state_event(await self._heads.get(view.room_id), *CREATE)
+        return 0 if create is None else create.position + 1
 
     async def _written(self, events: Iterable[StoredEvent]) -> list[bytes]:
         around = Around(now_ms=self._clock.now_ms(), with_room_id=True)
@@ -101,4 +107,5 @@ class MemberList:
 def _profile(stored: StoredEvent) -> Json:
     content = stored.event.content
     names = (("display_name", "displayname"), ("avatar_url", "avatar_url"))
-    return {ours: content[name] for ours, name in names if isinstance(content.get(name), str)}
+    # As Synapse: what is not there is null.
+    return {ours: content[name] if isinstance(content.get(name), str) else None for ours, name in names}

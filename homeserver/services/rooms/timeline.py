@@ -30,6 +30,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 10, 1_000
 # After the first look at the history, further ones look at so many events each, so often.
 LOOK_FURTHER, MAX_LOOKS = 200, 5
 START = PageToken(0, 0)
+# Of a room's create event.
+FIRST_DEPTH = 1
 NO_FILTER = EventFilter()
 
 
@@ -216,10 +218,14 @@ def _beyond(span: Span, last: Place, backwards: bool) -> Span:
 
 
 def _end(places: Sequence[Place], cut: StoredEvent | None, more: bool, query: PageQuery) -> PageToken | None:
-    """Where the next page begins: after the last place looked at, or after the event at which the page was `cut`."""
+    """Where the next page begins: after the last place looked at, or after the event at which the page was `cut`.
+
+    Before the oldest event that a filter lets pass there are others, to which a token leads who asks without it.
+    """
+    filtered = query.backwards and not query.filter.is_empty
     if cut is not None:
         last = Place(cut.nid, cut.event.depth, cut.position)
-    elif places and (more or query.stop is not None):
+    elif places and (more or query.stop is not None or (filtered and places[-1].depth > FIRST_DEPTH)):
         last = places[-1]
     else:
         return None

@@ -57,6 +57,14 @@ async def test_who_has_left_sees_the_members_of_then(hs: Homeserver) -> None:
     assert (await memberships(bob, room, at=alice.since))[carol.user_id] == "invite"
 
 
+async def test_at_the_beginning_of_a_room_its_creator_is_there(hs: Homeserver) -> None:
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    room = await alice.create_room()
+    before = (await alice.sync())["rooms"]["join"][room]["timeline"]["prev_batch"]
+    await bob.join(room)
+    assert await memberships(alice, room, at=before) == {alice.user_id: "join"}
+
+
 async def test_strangers_and_the_invited_are_refused(hs: Homeserver) -> None:
     _, _, carol, room = await furnished(hs)
     dave = await hs.register("dave")
@@ -73,6 +81,13 @@ async def test_joined_members_are_given_with_their_profiles(hs: Homeserver) -> N
     joined = (await alice.get(f"/rooms/{q(room)}/joined_members"))["joined"]
     assert set(joined) == {alice.user_id, bob.user_id}
     assert joined[bob.user_id] == {"display_name": "Bob B.", "avatar_url": "mxc://hearth.test/b"}
+
+
+async def test_who_has_no_avatar_has_null(hs: Homeserver) -> None:
+    alice = await hs.register("alice")
+    room = await alice.create_room()
+    joined = (await alice.get(f"/rooms/{q(room)}/joined_members"))["joined"]
+    assert joined[alice.user_id]["avatar_url"] is None
 
 
 async def test_who_has_left_does_not_hear_who_is_joined(hs: Homeserver) -> None:
