@@ -43,6 +43,13 @@ def find(cur: Cursor, user_id: str) -> PresenceRow | None:
     return None if row is None else PresenceRow(*row)
 
 
+def find_many(cur: Cursor, user_ids: list[str]) -> dict[str, PresenceRow]:
+    cur.execute(
+        "SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE user_id = ANY(%s)", (user_ids,)
+    )
+    return {row[0]: PresenceRow(*row[1:]) for row in cur}
+
+
 def find_not_offline(cur: Cursor) -> dict[str, PresenceRow]:
     cur.execute("SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE presence <> 'offline'")
     return {row[0]: PresenceRow(*row[1:]) for row in cur}

@@ -72,6 +72,16 @@ def all_of_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, list[Told]]:
     return found
 
 
+def reached_by(cur: Cursor, room_nid: int, user_ids: list[str]) -> dict[tuple[str, str | None], int]:
+    """Up to which positions these users have publicly read the room, by user and thread."""
+    cur.execute(
+        "SELECT user_id, nullif(thread_id, ''), event_position FROM receipts"
+        " WHERE room_nid = %s AND user_id = ANY(%s) AND receipt_type = 'm.read'",
+        (room_nid, user_ids),
+    )
+    return {(user_id, thread_id): position for user_id, thread_id, position in cur}
+
+
 def read_upto(cur: Cursor, user_id: str, room_nids: list[int]) -> dict[int, list[ReadUpto]]:
     """A user's own receipts of the rooms."""
     cur.execute(

@@ -46,3 +46,18 @@ def servers_before(cur: Cursor, room_nid: int, position: int) -> frozenset[Serve
         (room_nid, position, position),
     )
     return frozenset(ServerName(server) for (server,) in cur)
+
+
+def joined_users(cur: Cursor, room_nid: int, user_ids: list[str]) -> set[str]:
+    """Those of the users who are joined to the room."""
+    cur.execute(
+        "SELECT user_id FROM memberships WHERE room_nid = %s AND user_id = ANY(%s) AND membership = 'join'",
+        (room_nid, user_ids),
+    )
+    return {user_id for (user_id,) in cur}
+
+
+def joined_anywhere(cur: Cursor, user_ids: list[str]) -> set[str]:
+    """Those of the users who are joined to any room."""
+    cur.execute("SELECT DISTINCT user_id FROM memberships WHERE user_id = ANY(%s) AND membership = 'join'", (user_ids,))
+    return {user_id for (user_id,) in cur}

@@ -1,9 +1,9 @@
 """Who is typing where: held in memory by every process, told by the stream.
 
-A process answers for the time-outs of its own typists. One that ends takes its typists with it; the others forget them
-when their time is over.
+A process answers for the time-outs of its own typists, and of those of other servers that it was told of. One that
+ends takes its typists with it; the others forget them when their time is over.
 
-Source: client-server API, "Typing Notifications".
+Source: client-server API, "Typing Notifications"; server-server API, "Typing Notifications".
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from homeserver.runtime.tasks import Tasks
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
 from matrix.errors import Forbidden
+from matrix.events import Event
 from matrix.ids import RoomId, UserId
 from storage.change import Change, Entry, Kind
 from storage.commit import Committer
@@ -22,6 +23,8 @@ from storage.commit import Committer
 # A client that asks for longer has to say it again.
 MAX_TIMEOUT_MS = 120_000
 DEFAULT_TIMEOUT_MS = 30_000
+# A user of another server types no longer when the server has not said so for this long. Synapse says it every 40 s.
+REMOTE_TIMEOUT_S = 60.0
 
 
 class Typing:
@@ -39,11 +42,17 @@ class Typing:
         room = await self._heads.room(room_id)
         if not await self._members.is_joined(user_id, room.room_nid):
             raise Forbidden(f"User {user_id} is not in room {room_id}")
-        self._stop_timer(room.room_nid, user_id)
+        await self._set(room.room_nid, user_id, typing, min(timeout_ms, MAX_TIMEOUT_MS) / 1000)
+
+    async def told(self, user_id: UserId, room_nid: int, *, typing: bool) -> None:
+        """Another server says it of a user of its own. Not checked: that the user is in the room."""
+        await self._set(room_nid, user_id, typing, REMOTE_TIMEOUT_S)
+
+    async def _set(self, room_nid: int, user_id: UserId, typing: bool, seconds: float) -> None:
+        self._stop_timer(room_nid, user_id)
         if typing:
-            seconds = min(timeout_ms, MAX_TIMEOUT_MS) / 1000
-            self._timers[(room.room_nid, user_id)] = self._clock.later(seconds, self._expire, room.room_nid, user_id)
-        await self._tell(room.room_nid, user_id, typing)
+            self._timers[(room_nid, user_id)] = self._clock.later(seconds, self._expire, room_nid, user_id)
+        await self._tell(room_nid, user_id, typing)
 
     def users(self, room_nid: int) -> Sequence[str]:
         """Who types in the room now."""
@@ -56,7 +65,7 @@ class Typing:
             if entry.kind is Kind.TYPING:
                 self._fold(entry.room_nid, entry.body["user_ids"])
             elif entry.kind is Kind.EVENT and entry.room_nid in self._users:
-                self._sent(entry.room_nid, entry.body.event.sender, entry.body.event.is_state)
+                self._happened(entry.room_nid, entry.body.event)
 
     def stop(self) -> None:
         for timer in self._timers.values():
@@ -69,11 +78,16 @@ class Typing:
         else:
             self._users.pop(room_nid, None)
 
-    def _sent(self, room_nid: int, sender: str, is_state: bool) -> None:
-        """Who has sent the message no longer types it; clients seldom say so."""
-        if not is_state and (room_nid, sender) in self._timers:
-            self._stop_timer(room_nid, sender)
-            self._expire(room_nid, sender)
+    def _happened(self, room_nid: int, event: Event) -> None:
+        """Who has sent the message no longer types it, nor does who has left; clients seldom say so."""
+        user_id = event.sender
+        if event.is_state:
+            if event.membership in (None, "join"):
+                return
+            user_id = UserId(event.state_key or "")
+        if (room_nid, user_id) in self._timers:
+            self._stop_timer(room_nid, user_id)
+            self._expire(room_nid, user_id)
 
     def _stop_timer(self, room_nid: int, user_id: str) -> None:
         timer = self._timers.pop((room_nid, user_id), None)

@@ -1,0 +1,199 @@
+"""PUT /send: another server's events and EDUs.
+
+A server's transactions are worked on one after another. One that is sent again has the answer of the first time, also
+from another process or after a restart. Events of different rooms do not wait for each other; those of one room come
+in the order in which they stand. What is wrong with an event is said of that event alone.
+
+Source: server-server API, "Transactions", "Server Access Control Lists (ACLs)".
+"""
+
+import logging
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+from attrs import field, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from federation.inbound.routes import V1, ServerApi, origin_of, server_route
+from federation.outbound.errors import RemoteError
+from homeserver.runtime.caches import Lru
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.linearizer import Linearizer
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.turns import Turns
+from homeserver.services.remote_news.edus import NOT_ITS_FAULT, Edus
+from homeserver.services.rooms.for_servers.acls import ServerAcls
+from homeserver.services.rooms.heads import Heads
+from homeserver.web.body import LARGE_JSON_BYTES
+from homeserver.web.call import Call
+from homeserver.web.replies import Answer
+from matrix.errors import BadEvent, BadRequest, InvalidParam, MatrixError, NotCanonical
+from matrix.events import Json
+from matrix.hashing import event_id_of
+from matrix.ids import BadIdentifier, EventId, RoomId, ServerName
+from matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from storage import received_transactions as rows
+from storage.change import Change
+from storage.commit import Committer
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+MAX_PDUS, MAX_EDUS = 50, 100
+MAX_ID_BYTES = 255
+# A server that does not wait for the answer to its last transaction finds so many places in the line.
+MAX_WAITING = 10
+# Answers that this process gave last; older ones are in the database.
+MAX_KEPT = 2_000
+MAX_ERROR_CHARACTERS = 500
+
+Answering = dict[str, Any]
+
+
+class Receive(Protocol):
+    """As homeserver.services.rooms.remote.receiver.Receiver has it."""
+
+    def __call__(self, origin: ServerName, room_id: RoomId, pdu: Json) -> Awaitable[None]: ...
+
+
+@frozen
+class Transaction:
+    origin: ServerName
+    transaction_id: str
+    pdus: Sequence[Any] = field(repr=False)
+    edus: Sequence[Any] = field(repr=False)
+
+
+class Pdus:
+    """The events of a transaction."""
+
+    def __init__(self, *, heads: Heads, acls: ServerAcls, receive: Receive, metrics: Metrics) -> None:
+        self._heads = heads
+        self._acls = acls
+        self._receive = receive
+        self._received = metrics.counter("federation_received_pdus", "PDUs of other servers", ["outcome"])
+
+    async def receive(self, origin: ServerName, pdus: Sequence[Any]) -> dict[EventId, Json]:
+        """`{}` or `{"error": ...}` of each event whose id can be told."""
+        rooms: dict[RoomId, list[Json]] = {}
+        for pdu in pdus:
+            room_id = _room_id(pdu)
+            if room_id is not None:
+                rooms.setdefault(room_id, []).append(pdu)
+        results: dict[EventId, Json] = {}
+        await _all(self._receive_of_room(origin, room_id, of_room, results) for room_id, of_room in rooms.items())
+        return results
+
+    async def _receive_of_room(
+        self, origin: ServerName, room_id: RoomId, pdus: Sequence[Json], results: dict[EventId, Json]
+    ) -> None:
+        room = await self._heads.find_room(room_id)
+        if room is None:
+            # Without its version not even the ids of its events can be told. Synapse is as silent.
+            self._received.labels("unknown_room").inc(len(pdus))
+            return
+        may_act = await self._acls.may_act(origin, room_id)
+        for pdu in pdus:
+            event_id = _event_id(pdu, ROOM_VERSIONS[room.version])
+            error = await self._error(origin, room_id, pdu) if may_act else "Server is banned from room"
+            self._received.labels("refused" if error else "taken").inc()
+            if event_id is not None:
+                results[event_id] = {"error": error} if error else {}
+
+    async def _error(self, origin: ServerName, room_id: RoomId, pdu: Json) -> str | None:
+        try:
+            await self._receive(origin, room_id, pdu)
+        except (BadEvent, RemoteError) as error:
+            return str(error)[:MAX_ERROR_CHARACTERS]
+        except MatrixError as error:
+            return error.message[:MAX_ERROR_CHARACTERS]
+        except (*NOT_ITS_FAULT, CancelledError):
+            raise
+        except Exception:
+            # Else the server would send it again and again, and nothing after it.
+            logger.exception("An event of %s in %s could not be taken in", origin, room_id)
+            return "Internal server error"
+        return None
+
+
+class Transactions:
+    def __init__(self, *, database: Database, committer: Committer, clock: Clock, pdus: Pdus, edus: Edus) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock = clock
+        self._pdus = pdus
+        self._edus = edus
+        self._turns = Linearizer(max_waiting=MAX_WAITING)
+        self._answers: Lru[tuple[ServerName, str], Answering] = Lru("federation_answers", MAX_KEPT)
+
+    async def receive(self, transaction: Transaction) -> Answering:
+        """The answer. Raises: LimitExceeded, if too many of the server's transactions wait."""
+        key = (transaction.origin, transaction.transaction_id)
+        async with self._turns.of(transaction.origin):
+            answer = self._answers.get(key)
+            if answer is None:
+                text = await self._database.read(rows.find_answer, *key)
+                answer = await self._work(transaction) if text is None else orjson.loads(text)
+                self._answers.set(key, answer)
+            return answer
+
+    async def _work(self, transaction: Transaction) -> Answering:
+        results: Mapping[EventId, Json] = {}
+
+        async def take_pdus() -> None:
+            nonlocal results
+            results = await self._pdus.receive(transaction.origin, transaction.pdus)
+
+        # Keys for messages must not wait until the messages' room is complete.
+        await _all((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
+        answer: Answering = {"pdus": results}
+        text = orjson.dumps(answer).decode()
+        row = (transaction.origin, transaction.transaction_id, text, self._clock.now_ms())
+        await self._committer(Change().put(rows.ADD, row))
+        return answer
+
+
+class TransactionsApi(ServerApi):
+    def __init__(self, *, turns: Turns, transactions: Transactions) -> None:
+        super().__init__(turns=turns)
+        self._transactions = transactions
+
+    @server_route("PUT", f"{V1}/send/{{transaction_id}}", max_body_bytes=LARGE_JSON_BYTES)
+    async def send(self, call: Call, transaction_id: str) -> Answer:
+        if len(transaction_id.encode()) > MAX_ID_BYTES or "\x00" in transaction_id:
+            raise InvalidParam(f"A transaction id has at most {MAX_ID_BYTES} bytes")
+        body = call.json()
+        # Servers of old send no empty lists.
+        pdus, edus = body.items("pdus", ()), body.items("edus", ())
+        if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS:
+            raise BadRequest(f"A transaction has at most {MAX_PDUS} PDUs and {MAX_EDUS} EDUs")
+        return await self._transactions.receive(Transaction(origin_of(call), transaction_id, pdus, edus))
+
+
+def _room_id(pdu: Any) -> RoomId | None:
+    text = pdu.get("room_id") if isinstance(pdu, dict) else None
+    try:
+        return RoomId.parse(text) if isinstance(text, str) else None
+    except BadIdentifier:
+        return None
+
+
+def _event_id(pdu: Json, version: RoomVersion) -> EventId | None:
+    """The id, however faulty the event is; None if it has none."""
+    try:
+        event_id = event_id_of(pdu, version)
+    except (KeyError, TypeError, ValueError, AttributeError, NotCanonical):
+        return None
+    return event_id if isinstance(event_id, str) else None
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs coroutines at the same time; raises the first error when all have ended."""
+    results: Sequence[tuple[bool, object]] = await DeferredList(
+        [Deferred.fromCoroutine(one) for one in work], consumeErrors=True
+    )
+    for is_good, result in results:
+        if not is_good and isinstance(result, Failure):
+            result.raiseException()
