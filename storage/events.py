@@ -33,7 +33,8 @@ class Flags(IntFlag):
 class StoredEvent:
     """An event and what this server knows of it.
 
-    `position` is 0 for outliers, negative for history fetched later. `replaces` is the state event that it replaced.
+    `position` is 0 for outliers, negative for history fetched later. `replaces` is the state event that it replaced,
+    0 if it did not become the room's state.
     Once redacted, `event` is the redacted form everywhere; only the database has the original.
     """
 
@@ -63,6 +64,16 @@ class StoredEvent:
     def visible(self) -> bool:
         """May be shown to clients at all: neither rejected nor soft-failed, with a place in the room's history."""
         return not self.flags and self.position != 0
+
+    @property
+    def became_state(self) -> bool:
+        """Was it the room's state once it was there? Not so where state resolution preferred another."""
+        return self.event.is_state and self.replaces != 0
+
+    def place(self, told: "StoredEvent") -> None:
+        """It was an outlier, and now has the place that `told` has."""
+        self.entry, self.committed_position = told.entry, told.committed_position
+        self.flags, self.replaces = told.flags, told.replaces
 
     def redact(self, redaction_nid: int) -> None:
         if self.redacted_by is None:
@@ -113,25 +124,27 @@ class EventRow:
 
 def add(change: Change, row: EventRow, position: Any) -> None:
     """Puts an event's row into the change. `position`: an `At`, a negative number, or None for an outlier."""
+    change.put(ADD, row_values(row, position))
+
+
+def row_values(row: EventRow, position: Any) -> tuple[Any, ...]:
+    """The values of `ADD`."""
     stored, event = row.stored, row.stored.event
-    change.put(
-        ADD,
-        (
-            stored.nid,
-            stored.room_nid,
-            position,
-            event.depth,
-            event.event_id,
-            event.type,
-            event.sender,
-            event.origin_server_ts,
-            row.state_key_nid,
-            stored.flags,
-            stored.replaces,
-            int_array(row.prev_nids),
-            int_array(row.auth_nids),
-            event.canonical.decode(),
-        ),
+    return (
+        stored.nid,
+        stored.room_nid,
+        position,
+        event.depth,
+        event.event_id,
+        event.type,
+        event.sender,
+        event.origin_server_ts,
+        row.state_key_nid,
+        stored.flags,
+        stored.replaces,
+        int_array(row.prev_nids),
+        int_array(row.auth_nids),
+        event.canonical.decode(),
     )
 
 
@@ -193,6 +206,8 @@ class Events:
         """The one object for this event: the one we have, or from now on this one."""
         known = self._by_nid.get(stored.nid)
         if known is not None:
+            if known.flags & Flags.OUTLIER and not stored.flags & Flags.OUTLIER:
+                known.place(stored)
             return known
         if (redaction_nid := self._redactions.get(stored.nid)) is not None:
             stored.redact(redaction_nid)

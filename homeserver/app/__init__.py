@@ -203,7 +203,7 @@ async def assemble(core: Core) -> Server:
     """All parts over a storage that is open."""
     config = core.config
     federation = await build_federation(core)
-    rooms = build_rooms(core)
+    rooms = build_rooms(core, federation)
     settings = user_settings(config)
     # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
     hooks = UserHooks(

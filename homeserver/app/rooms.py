@@ -3,6 +3,8 @@
 from attrs import frozen
 
 from homeserver.app.core import Core
+from homeserver.app.federation import Federation
+from homeserver.app.remote_rooms import RemoteRooms, build_remote_rooms
 from homeserver.services.presence import Presence
 from homeserver.services.push.judging import Judging
 from homeserver.services.push.rules import PushRules
@@ -23,6 +25,7 @@ class Rooms:
     members: Members
     intake: Intake
     visibility: Visibility
+    remote: RemoteRooms
     receipts: Receipts
     typing: Typing
     presence: Presence
@@ -31,7 +34,7 @@ class Rooms:
     unread: Unread
 
 
-def build_rooms(core: Core) -> Rooms:
+def build_rooms(core: Core, federation: Federation) -> Rooms:
     storage, clock = core.storage, core.clock
     database, events, stream, committer = storage.database, storage.events, storage.stream, storage.committer
     heads = Heads(database=database, events=events)
@@ -42,18 +45,20 @@ def build_rooms(core: Core) -> Rooms:
         loader=Loader(find_rulesets, database=database, reactor=core.reactor),
     )
     judging = Judging(heads=heads, members=members, events=events, rules=push_rules)
+    intake = Intake(
+        heads=heads,
+        events=events,
+        database=database,
+        committer=committer,
+        state_keys=storage.state_keys,
+        signer=core.signer,
+        clock=clock,
+    )
     rooms = Rooms(
         heads=heads,
         members=members,
-        intake=Intake(
-            heads=heads,
-            events=events,
-            database=database,
-            committer=committer,
-            state_keys=storage.state_keys,
-            signer=core.signer,
-            clock=clock,
-        ),
+        intake=intake,
+        remote=build_remote_rooms(core, federation, heads=heads, members=members, intake=intake),
         visibility=Visibility(database=database, events=events, members=members),
         receipts=Receipts(
             heads=heads, members=members, events=events, database=database, committer=committer, clock=clock

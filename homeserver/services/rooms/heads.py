@@ -189,7 +189,7 @@ class Heads:
                 continue
             if entry.kind is Kind.EVENT:
                 self._fold(head, entry)
-            elif entry.kind is Kind.ROOM:
+            elif entry.kind is Kind.ROOM and entry.user_id is None and not _has(head, entry):
                 self.forget(head.room_nid)
 
     def _fold(self, head: Head, entry: Entry) -> None:
@@ -216,3 +216,8 @@ class Heads:
             if room_nid not in but and not isinstance(head.after, Change):
                 total -= len(head.state)
                 del self._heads[room_nid]
+
+
+def _has(head: Head, entry: Entry) -> bool:
+    """Is the state resolution that the entry tells in the head? Its change is our own, or the head was read since."""
+    return bool(entry.body.get("resolved")) and (isinstance(head.after, Change) or head.after >= entry.position)

@@ -38,7 +38,10 @@ class Members:
         if rooms is None:
             before = self._stream.position
             rooms = await self._database.read(memberships.rooms_of, user_id)
-            for entry in self._stream.entries(max(before, self._stream.floor), self._stream.position):
+            meanwhile = self._stream.entries(max(before, self._stream.floor), self._stream.position)
+            if any(_is_sweeping(entry) for entry in meanwhile):
+                return await self.rooms_of(user_id)
+            for entry in meanwhile:
                 _fold_rooms(rooms, user_id, entry)
             self._rooms.set(user_id, rooms)
         return rooms
@@ -48,7 +51,10 @@ class Members:
         if members is None:
             before = self._stream.position
             members = await self._database.read(memberships.members_of, room_nid)
-            for entry in self._stream.entries(max(before, self._stream.floor), self._stream.position):
+            meanwhile = self._stream.entries(max(before, self._stream.floor), self._stream.position)
+            if any(entry.room_nid == room_nid and (_is_sweeping(entry) or _is_whole(entry)) for entry in meanwhile):
+                return await self.members_of(room_nid)
+            for entry in meanwhile:
                 _fold_members(members, room_nid, entry)
             self._members.set(room_nid, members)
         return members
@@ -82,7 +88,7 @@ class Members:
             if entry.room_nid is None:
                 continue
             if entry.kind is Kind.ROOM:
-                self._forget(entry)
+                self._change(entry)
             elif entry.kind is Kind.EVENT and entry.body.event.type == "m.room.member":
                 self._fold(entry, entry.body)
 
@@ -94,26 +100,54 @@ class Members:
         if members is not None:
             _fold_members(members, stored.room_nid, entry)
 
-    def _forget(self, entry: Entry) -> None:
+    def _change(self, entry: Entry) -> None:
         """Something of the room changed without an event: a state resolution, a purge, a user who forgot it."""
         assert entry.room_nid is not None
         if entry.user_id is not None:
             self._rooms.pop(entry.user_id)
             return
-        self._members.pop(entry.room_nid)
-        self._rooms.clear()
+        if _is_whole(entry):
+            self._members.pop(entry.room_nid)
+        if _is_sweeping(entry):
+            self._rooms.clear()
+            return
+        for user_id in entry.body["memberships"]:
+            if (rooms := self._rooms.get(user_id)) is not None:
+                _fold_rooms(rooms, user_id, entry)
+        if (members := self._members.get(entry.room_nid)) is not None:
+            _fold_members(members, entry.room_nid, entry)
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Are all members of the room others than before, for all that the entry says?"""
+    return entry.kind is Kind.ROOM and entry.user_id is None and bool(entry.body.get("whole", True))
+
+
+def _is_sweeping(entry: Entry) -> bool:
+    """May anybody's membership be another than before, for all that the entry says?"""
+    return entry.kind is Kind.ROOM and entry.user_id is None and entry.body.get("memberships") is None
+
+
+def _resolved(entry: Entry) -> dict[str, tuple[str, int]]:
+    """The memberships that a state resolution has made: (membership, number of the member event) by user."""
+    if entry.kind is not Kind.ROOM or entry.user_id is not None:
+        return {}
+    return entry.body.get("memberships") or {}
 
 
 def _member_event(entry: Entry) -> StoredEvent | None:
     if entry.kind is not Kind.EVENT or entry.body.event.type != "m.room.member" or entry.body.flags:
         return None
     stored: StoredEvent = entry.body
-    return stored if stored.event.membership is not None else None
+    # State resolution may prefer another to it.
+    return stored if stored.became_state and stored.event.membership is not None else None
 
 
 def _fold_rooms(rooms: RoomsOfUser, user_id: str, entry: Entry) -> None:
     stored = _member_event(entry)
     if stored is None or stored.event.state_key != user_id:
+        if entry.room_nid is not None and (told := _resolved(entry).get(user_id)) is not None:
+            rooms[entry.room_nid] = Membership(told[0], told[1], entry.position)
         return
     known = rooms.get(stored.room_nid)
     if known is None or known.position < entry.position:
@@ -122,12 +156,17 @@ def _fold_rooms(rooms: RoomsOfUser, user_id: str, entry: Entry) -> None:
 
 
 def _fold_members(members: dict[UserId, str], room_nid: int, entry: Entry) -> None:
-    stored = _member_event(entry)
-    if stored is None or stored.room_nid != room_nid or stored.event.state_key is None:
+    if entry.room_nid != room_nid:
         return
-    user_id = UserId(stored.event.state_key)
-    assert stored.event.membership is not None
-    if stored.event.membership == "leave":
+    for user_id, (membership, _) in _resolved(entry).items():
+        _set_member(members, UserId(user_id), membership)
+    stored = _member_event(entry)
+    if stored is not None and stored.event.state_key is not None and stored.event.membership is not None:
+        _set_member(members, UserId(stored.event.state_key), stored.event.membership)
+
+
+def _set_member(members: dict[UserId, str], user_id: UserId, membership: str) -> None:
+    if membership == "leave":
         members.pop(user_id, None)
     else:
-        members[user_id] = stored.event.membership
+        members[user_id] = membership

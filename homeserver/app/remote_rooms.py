@@ -1,0 +1,100 @@
+"""Rooms that other servers are in too, wired: what comes of their events, and what is missing of their history."""
+
+from attrs import frozen
+from twisted.internet.threads import deferToThreadPool
+
+from homeserver.app.core import Core
+from homeserver.app.federation import Federation
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.intake import Intake
+from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.remote.edges import Edges
+from homeserver.services.rooms.remote.gathering import Gathering
+from homeserver.services.rooms.remote.missing import MissingEvents
+from homeserver.services.rooms.remote.outliers import Outliers
+from homeserver.services.rooms.remote.pdu_checks import PduChecks
+from homeserver.services.rooms.remote.placing import Placing, PlacingParts
+from homeserver.services.rooms.remote.receiver import Receiver
+from homeserver.services.rooms.remote.resolution import Resolution
+from homeserver.services.rooms.remote.room_import import ImportParts, RoomImport
+from homeserver.services.rooms.remote.rows import Rows
+from homeserver.services.rooms.remote.state_before import StateBefore
+
+
+@frozen(kw_only=True)
+class RemoteRooms:
+    checks: PduChecks
+    states: StateBefore
+    receiver: Receiver
+    room_import: RoomImport
+
+
+def build_remote_rooms(
+    core: Core, federation: Federation, *, heads: Heads, members: Members, intake: Intake
+) -> RemoteRooms:
+    storage, clock = core.storage, core.clock
+    database, events, state_keys = storage.database, storage.events, storage.state_keys
+    checks = PduChecks(signatures=federation.keys, clock=clock)
+    resolution = Resolution(
+        database=database,
+        events=events,
+        on_thread=lambda function: deferToThreadPool(core.reactor, core.reactor.getThreadPool(), function),
+        metrics=core.metrics,
+    )
+    states = StateBefore(
+        heads=heads,
+        events=events,
+        database=database,
+        committer=storage.committer,
+        resolution=resolution,
+        clock=clock,
+    )
+    rows = Rows(database=database, events=events, state_keys=state_keys)
+    outliers = Outliers(
+        database=database, events=events, state_keys=state_keys, event_nids=intake.event_nids, clock=clock
+    )
+    placing = Placing(
+        PlacingParts(
+            heads=heads,
+            events=events,
+            committer=storage.committer,
+            event_nids=intake.event_nids,
+            states=states,
+            edges=Edges(database=database, events=events),
+            rows=rows,
+        )
+    )
+    gathering = Gathering(
+        peers=federation.client, checks=checks, outliers=outliers, events=events, database=database, clock=clock
+    )
+    return RemoteRooms(
+        checks=checks,
+        states=states,
+        receiver=Receiver(
+            heads=heads,
+            events=events,
+            checks=checks,
+            gathering=gathering,
+            missing=MissingEvents(heads=heads, peers=federation.client, gathering=gathering, checks=checks),
+            placing=placing,
+            outliers=outliers,
+        ),
+        room_import=RoomImport(
+            ImportParts(
+                heads=heads,
+                members=members,
+                events=events,
+                database=database,
+                committer=storage.committer,
+                state_keys=state_keys,
+                room_nids=intake.room_nids,
+                event_nids=intake.event_nids,
+                checks=checks,
+                outliers=outliers,
+                states=states,
+                placing=placing,
+                rows=rows,
+                is_local=core.is_local,
+            )
+        ),
+    )

@@ -1,0 +1,69 @@
+"""The first three checks on receipt: is it an event, is it signed, is its content what was hashed?
+
+Source: server-server API, "Checks performed on receipt of a PDU", 1 to 3.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from homeserver.runtime.clock import Clock
+from matrix.errors import BadEvent, BadSignature
+from matrix.event_format import parse_pdu
+from matrix.events import Event, Json
+from matrix.hashing import check_content_hash
+from matrix.redaction import redact_event
+from matrix.room_versions import RoomVersion
+
+# Some 30 us each: so many before others have their turn.
+SLICE = 100
+
+
+class Signatures(Protocol):
+    async def check_events(self, pdus: Sequence[Json], version: RoomVersion) -> Sequence[BadSignature | None]:
+        """For each PDU what is wrong with its signatures, None if nothing."""
+
+
+@frozen
+class Faulty:
+    """A PDU that is to be dropped, and why."""
+
+    reason: str
+
+
+class PduChecks:
+    def __init__(self, *, signatures: Signatures, clock: Clock) -> None:
+        self._signatures = signatures
+        self._clock = clock
+
+    async def check(self, pdus: Sequence[Json], version: RoomVersion) -> list[Event | Faulty]:
+        """The events of the PDUs, in their order. Where the content is not what was hashed, the redacted event."""
+        found: list[Event | Faulty] = []
+        for at, pdu in enumerate(pdus, 1):
+            found.append(_parse(pdu, version))
+            if at % SLICE == 0:
+                await self._clock.sleep(0)
+        events = [one for one in found if isinstance(one, Event)]
+        faults = iter(await self._signatures.check_events([event.pdu for event in events], version) if events else ())
+        for at, one in enumerate(found):
+            if not isinstance(one, Event):
+                continue
+            if (fault := next(faults)) is not None:
+                found[at] = Faulty(str(fault))
+            elif not check_content_hash(one.pdu, version):
+                found[at] = redact_event(one)
+            if at % SLICE == 0:
+                await self._clock.sleep(0)
+        return found
+
+    async def events_of(self, pdus: Sequence[Json], version: RoomVersion) -> list[Event]:
+        """Those that pass."""
+        return [one for one in await self.check(pdus, version) if isinstance(one, Event)]
+
+
+def _parse(pdu: Json, version: RoomVersion) -> Event | Faulty:
+    try:
+        return parse_pdu(pdu, version)
+    except BadEvent as error:
+        return Faulty(str(error))

@@ -1,0 +1,250 @@
+"""Decides what becomes of an event of another server, and stores it: the last three checks on receipt.
+
+Theory of operation. One decision at a time for each room, under the lock that local sends take too. Where the event
+follows all extremities its state before is the room's own, and it is decided in memory and committed as a local one.
+Else its state before is worked out (state_before.py), it is stored with it, and the room's state becomes what all
+extremities together make. What that changes beside the event's own key is announced by an entry of its own
+(`Kind.ROOM`, `resolved`) just before the event, and is the room's state from there on.
+
+Rejected and soft-failed events have no position: no reader of the stream hears of them. They are kept with their flag
+and the state before them, since later events may rest on them.
+
+Source: server-server API, "Checks performed on receipt of a PDU", 4 to 6; "Rejection"; "Soft failure".
+"""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from homeserver.services.rooms.heads import Extremity, Head, Heads
+from homeserver.services.rooms.remote.arrival import ACCEPTED, Arrival, Verdict, rejected, soft_failed, verdict_of
+from homeserver.services.rooms.remote.edges import Edges
+from homeserver.services.rooms.remote.judging import (
+    check_by_auth_events,
+    check_by_state,
+    is_outlier,
+    keys_judging,
+)
+from homeserver.services.rooms.remote.rows import Placed, Rows
+from homeserver.services.rooms.remote.state_before import Settled, StateBefore, difference
+from matrix.errors import AuthRuleFailed, Forbidden, MatrixError
+from matrix.events import StateKey
+from storage.change import AlreadyThere, Change, HeadMoved
+from storage.commit import Committer
+from storage.events import Events, StoredEvent
+from storage.interning import Nids
+from storage.overlays import Changes, Graph
+
+ATTEMPTS = 20
+
+StateEvents = Mapping[StateKey, StoredEvent]
+
+
+@frozen(kw_only=True)
+class PlacingParts:
+    heads: Heads
+    events: Events
+    committer: Committer
+    event_nids: Nids
+    states: StateBefore
+    edges: Edges
+    rows: Rows
+
+
+@frozen(eq=False)
+class _Decided:
+    stored: StoredEvent
+    verdict: Verdict
+    head: Head | None = None  # that was advanced
+    committed: "Deferred[object] | None" = None
+
+
+class Placing:
+    def __init__(self, parts: PlacingParts) -> None:
+        self._heads = parts.heads
+        self._events = parts.events
+        self._committer = parts.committer
+        self._event_nids = parts.event_nids
+        self._states = parts.states
+        self._edges = parts.edges
+        self._rows = parts.rows
+
+    async def place(self, arrival: Arrival, *, strict: bool = False) -> tuple[StoredEvent, Verdict]:
+        """The event as it is stored, and why it was not accepted if so. One that is there already is no work.
+
+        `strict`: what is not accepted is not stored, but raises Forbidden. Raises: NotFound for an unknown room.
+        """
+        by_auth = _judge_by_auth_events(arrival)
+        if strict and by_auth is not ACCEPTED:
+            raise Forbidden(by_auth.reason)
+        for _ in range(ATTEMPTS):
+            async with self._heads.linearizer.of(arrival.event.room_id):
+                decided = await self._decide(arrival, by_auth, strict)
+            if decided.committed is None:
+                return decided.stored, decided.verdict
+            try:
+                await decided.committed
+            except HeadMoved:
+                self._undo(decided)
+            except AlreadyThere:
+                # Another process was given it too.
+                self._undo(decided)
+                if await self._events.find(arrival.event.event_id) is None:
+                    raise
+            except BaseException:
+                self._undo(decided)
+                raise
+            else:
+                if decided.head is None:
+                    # Memory may have it as an outlier.
+                    self._events.forget(decided.stored)
+                return decided.stored, decided.verdict
+        raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
+
+    async def _decide(self, arrival: Arrival, by_auth: Verdict, strict: bool) -> _Decided:
+        event = arrival.event
+        known = await self._events.find(event.event_id)
+        if known is not None and not is_outlier(known):
+            return _Decided(known, verdict_of(known))
+        head = await self._heads.get(event.room_id)
+        if by_auth is ACCEPTED and not arrival.told and _is_linear(event.prev_events, head.extremities):
+            judged_by = await self._heads.state_events(head, keys_judging(event))
+            try:
+                check_by_state(event, judged_by)
+            except AuthRuleFailed:
+                pass  # stored with what it was judged by, as any other
+            else:
+                return await self._append(arrival, known, head, judged_by)
+        return await self._decide_off_line(arrival, known, by_auth, strict)
+
+    async def _append(
+        self, arrival: Arrival, known: StoredEvent | None, head: Head, judged_by: StateEvents
+    ) -> _Decided:
+        """The event follows all that the room has."""
+        event = arrival.event
+        placed = Placed(
+            arrival=arrival,
+            known=known,
+            nid=await self._number(arrival, known),
+            room_nid=head.room_nid,
+            prev_nids=[nid for nid, _, _ in head.extremities],
+            judged_by=judged_by,
+        )
+        stored = self._rows.make(placed)
+        try:
+            stored.replaces = head.state.get(event.key) if event.is_state else None
+            change = Change()
+            await self._rows.accept(change, placed, stored)
+        except BaseException:
+            self._events.forget(stored)
+            raise
+        after = head.after
+        head.advance(stored)
+        head.after = change
+        change.on_head(head.room_nid, after, [nid for nid, _, _ in head.extremities])
+        return _Decided(stored, ACCEPTED, head, self._committer(change))
+
+    async def _decide_off_line(
+        self, arrival: Arrival, known: StoredEvent | None, by_auth: Verdict, strict: bool
+    ) -> _Decided:
+        event = arrival.event
+        settled = await self._states.settled(event.room_id)
+        head = settled.head
+        prev = await self._events.by_id([one for one in event.prev_events if one not in arrival.told])
+        wanted = {stored.nid for stored in prev.values()} | {nid for nid, _, _ in head.extremities}
+        graph = await self._states.graph(settled, wanted)
+        told = [difference(head.state, state) for state in arrival.told.values()]
+        after_prev = [graph.after(stored.nid) for stored in prev.values() if stored.nid in graph.standings]
+        before = await self._states.resolve(head, head.state, [*after_prev, *told] or [{}])
+        judged_by = await self._states.events_of(head.state, before, keys_judging(event))
+        verdict = by_auth
+        if verdict is ACCEPTED:
+            verdict = await self._judge(arrival, head, before, judged_by)
+        if strict and verdict is not ACCEPTED:
+            raise Forbidden(verdict.reason)
+        placed = Placed(
+            arrival=arrival,
+            known=known,
+            nid=await self._number(arrival, known),
+            room_nid=head.room_nid,
+            prev_nids=[prev[one].nid for one in event.prev_events if one in prev],
+            judged_by=judged_by,
+            before=before,
+            bases={settled.position: {}, **graph.bases},
+        )
+        if verdict is not ACCEPTED:
+            change = Change()
+            stored = await self._rows.keep(change, placed, head.state, verdict.flags)
+            # The head does not move: whoever decides next need not know of it.
+            return _Decided(stored, verdict, None, self._committer(change))
+        return await self._join(placed, settled, graph, list(prev.values()))
+
+    async def _judge(self, arrival: Arrival, head: Head, before: Changes, judged_by: StateEvents) -> Verdict:
+        try:
+            check_by_state(arrival.event, judged_by)
+        except AuthRuleFailed as error:
+            return rejected(error)
+        # After a gap our own view of the room may be old, but gaps are easy to make: both count, as in Synapse.
+        now: Changes = {}
+        if arrival.told:
+            now = await self._states.resolve(head, head.state, [{}, before])
+        current = await self._states.events_of(head.state, now, keys_judging(arrival.event))
+        try:
+            check_by_state(arrival.event, current)
+        except AuthRuleFailed as error:
+            return soft_failed(error)
+        return ACCEPTED
+
+    async def _join(self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent]) -> _Decided:
+        """An event off the line becomes an extremity, and the room's state what all extremities make."""
+        head, event = settled.head, placed.arrival.event
+        stored = self._rows.make(placed)
+        try:
+            extremities = await self._edges.after(head, stored, prev)
+            after = {**placed.before, event.key: stored.nid} if event.is_state else placed.before
+            states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]
+            new = {stored.nid: [one.nid for one in placed.arrival.auth]}
+            changes = await self._states.resolve(head, head.state, states, new)
+            change = Change()
+            await self._rows.join(change, placed, stored, head, changes)
+        except BaseException:
+            self._events.forget(stored)
+            raise
+        _advance(head, changes, extremities)
+        head.after = change
+        change.on_head(head.room_nid, settled.position, [nid for nid, _, _ in extremities])
+        return _Decided(stored, ACCEPTED, head, self._committer(change))
+
+    async def _number(self, arrival: Arrival, known: StoredEvent | None) -> int:
+        if known is not None:
+            return known.nid
+        above = max((stored.nid for stored in arrival.auth), default=0)
+        [nid] = await self._event_nids.take(1, above=above)
+        return nid
+
+    def _undo(self, decided: _Decided) -> None:
+        self._events.forget(decided.stored)
+        if decided.head is not None:
+            self._heads.drop(decided.head)
+
+
+def _judge_by_auth_events(arrival: Arrival) -> Verdict:
+    try:
+        check_by_auth_events(arrival.event, arrival.auth, arrival.create)
+    except AuthRuleFailed as error:
+        return rejected(error)
+    return ACCEPTED
+
+
+def _is_linear(prev_events: Sequence[str], extremities: Sequence[Extremity]) -> bool:
+    return set(prev_events) == {event_id for _, event_id, _ in extremities}
+
+
+def _advance(head: Head, changes: Changes, extremities: Sequence[Extremity]) -> None:
+    head.extremities = list(extremities)
+    for key, nid in changes.items():
+        if nid:
+            head.state[key] = nid
+        else:
+            head.state.pop(key, None)

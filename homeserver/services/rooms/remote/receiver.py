@@ -1,0 +1,125 @@
+"""Events of other servers, as they come: one at a time from each server for a room, each with what it needs.
+
+Theory of operation. What is missing before an event is fetched first and placed in order; where that does not lead to
+what we have, the event stands on the state that its sender tells. All of this waits for other servers, and holds up
+only the server that sent the event. The decision itself is `placing.py`'s.
+
+Source: server-server API, "PDUs", "Backfilling and retrieving missing events".
+"""
+
+import logging
+from collections.abc import Sequence
+
+from federation.outbound.errors import RemoteError
+from homeserver.runtime.linearizer import Linearizer
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.remote.arrival import Arrival, Beside, Outcome, Verdict
+from homeserver.services.rooms.remote.gathering import Budget, Gathering
+from homeserver.services.rooms.remote.judging import is_outlier
+from homeserver.services.rooms.remote.missing import MissingEvents
+from homeserver.services.rooms.remote.outliers import Outliers
+from homeserver.services.rooms.remote.pdu_checks import Faulty, PduChecks
+from homeserver.services.rooms.remote.placing import Placing
+from matrix.errors import BadEvent, Forbidden, NotFound
+from matrix.events import Event, Json
+from matrix.ids import EventId, RoomId, ServerName
+from matrix.room_versions import ROOM_VERSIONS
+from storage.events import Events, StoredEvent
+
+logger = logging.getLogger(__name__)
+
+# A transaction has 50 events, and a server sends one transaction at a time.
+MAX_WAITING = 100
+
+
+class Receiver:
+    def __init__(
+        self,
+        *,
+        heads: Heads,
+        events: Events,
+        checks: PduChecks,
+        gathering: Gathering,
+        missing: MissingEvents,
+        placing: Placing,
+        outliers: Outliers,
+    ) -> None:
+        self._heads = heads
+        self._events = events
+        self._checks = checks
+        self._gathering = gathering
+        self._missing = missing
+        self._placing = placing
+        self._outliers = outliers
+        self._turns = Linearizer(max_waiting=MAX_WAITING)
+
+    async def receive(self, origin: ServerName, room_id: RoomId, pdu: Json) -> None:
+        """A PDU that another server sends. One that is here already is no work; nor is it a fault to be rejected.
+
+        Raises: NotFound, BadEvent, LimitExceeded; RemoteError, if what it needs is not to be had.
+        """
+        room = await self._heads.room(room_id)
+        version = ROOM_VERSIONS[room.version]
+        [checked] = await self._checks.check([pdu], version)
+        if isinstance(checked, Faulty):
+            raise BadEvent(checked.reason)
+        if checked.room_id != room_id:
+            raise BadEvent("the event is of another room")
+        if await self._is_placed(checked.event_id):
+            return
+        async with self._turns.of((origin, room_id)):
+            await self._take(checked, self._gathering.budget(origin, room.room_nid, room_id, version))
+
+    async def accept(self, event: Event, *, beside: Beside | None = None) -> StoredEvent:
+        """An event that we have checked and let in: a join by send_join, an invite of ours that others have signed.
+
+        Returns when it is durable. `beside(change, stored, at)` puts further rows into the change.
+        Raises: NotFound, BadEvent; Forbidden, if the room does not allow it now.
+        """
+        if lacking := await self._gathering.missing(event.prev_events):
+            raise BadEvent(f"it names events that are not here: {', '.join(sorted(lacking)[:3])}")
+        needs = await self._gathering.needs(event, None)
+        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, beside=beside)
+        stored, verdict = await self._placing.place(arrival, strict=True)
+        if verdict.outcome is not Outcome.ACCEPTED:
+            raise Forbidden(verdict.reason or "the event was refused before")
+        return stored
+
+    async def add_outliers(self, room_id: RoomId, events: Sequence[Event]) -> dict[EventId, StoredEvent]:
+        """Keeps events of a room without their place in its history; gives them, and those that were here.
+
+        Events must have passed `PduChecks`. Raises: NotFound.
+        """
+        room = await self._heads.room(room_id)
+        return await self._outliers.add(room.room_nid, [event for event in events if event.room_id == room_id])
+
+    async def _take(self, event: Event, budget: Budget) -> None:
+        if await self._is_placed(event.event_id):
+            return
+        for before in await self._missing.before(event, budget):
+            try:
+                await self._place(before, budget)
+            except (RemoteError, NotFound) as error:
+                logger.info("An event before %s in %s was left out: %s", event.event_id, event.room_id, error)
+        await self._place(event, budget)
+
+    async def _place(self, event: Event, budget: Budget) -> Verdict:
+        if await self._is_placed(event.event_id):
+            return Verdict(Outcome.ACCEPTED)
+        needs = await self._gathering.needs(event, budget)
+        if len(needs.auth) < len(event.auth_events):
+            # Not stored at all, so that it is judged anew when it comes again.
+            raise RemoteError(budget.origin, f"auth events of {event.event_id} are not to be had")
+        told = {
+            event_id: await self._gathering.state_after(event_id, budget)
+            for event_id in await self._gathering.missing(event.prev_events)
+        }
+        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told)
+        _, verdict = await self._placing.place(arrival)
+        if verdict.outcome is not Outcome.ACCEPTED:
+            logger.info("%s in %s: %s, %s", event.event_id, event.room_id, verdict.outcome.name, verdict.reason)
+        return verdict
+
+    async def _is_placed(self, event_id: EventId) -> bool:
+        known = await self._events.find(event_id)
+        return known is not None and not is_outlier(known)
