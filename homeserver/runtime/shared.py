@@ -30,15 +30,21 @@ class Shared(Generic[K, V]):
     def start(self, key: K, work: Callable[[], Awaitable[V]]) -> None:
         """Begins, unless it is being done, and waits for nothing."""
         if key not in self._waiting:
-            self._waiting[key] = []
-            self._tasks.background(self._name, self._run(key, work))
+            self._begin(key, work, [])
 
     def get(self, key: K, work: Callable[[], Awaitable[V]]) -> "Deferred[V]":
         """What comes of the work that is being done, or begins now. Raises what it raises."""
         waiting: Deferred[V] = Deferred(lambda gone: self._forget(key, gone))
-        self.start(key, work)
-        self._waiting[key].append(waiting)
+        if key in self._waiting:
+            self._waiting[key].append(waiting)
+        else:
+            self._begin(key, work, [waiting])
         return waiting
+
+    def _begin(self, key: K, work: Callable[[], Awaitable[V]], waiting: "list[Deferred[V]]") -> None:
+        # It may well be done before `background` comes back.
+        self._waiting[key] = waiting
+        self._tasks.background(self._name, self._run(key, work))
 
     async def _run(self, key: K, work: Callable[[], Awaitable[V]]) -> None:
         try:
