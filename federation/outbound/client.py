@@ -266,7 +266,7 @@ class FederationClient:
     async def download_media(self, server: ServerName, media_id: str, *, timeout_ms: int, max_bytes: int) -> WireStream:
         """The multipart answer as it comes: metadata as JSON, then the file or where it is."""
         query = [("timeout_ms", str(timeout_ms))]
-        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes)
+        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes, has_own_50x=True)
         return await self._transport.stream(server, f"{V1}/media/download/{_q(media_id)}", query, terms)
 
     async def download_media_of_old(
@@ -278,7 +278,7 @@ class FederationClient:
         """
         path = f"/_matrix/media/v3/download/{_q(server)}/{_q(media_id)}"
         query = [("allow_remote", "false"), ("timeout_ms", str(timeout_ms))]
-        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes, is_signed=False)
+        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes, has_own_50x=True, is_signed=False)
         return await self._transport.stream(server, path, query, terms)
 
     async def thumbnail_media(
@@ -286,7 +286,7 @@ class FederationClient:
     ) -> WireStream:
         """As `download_media`. `query`: width, height, method, animated."""
         query = [*query, ("timeout_ms", str(timeout_ms))]
-        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes)
+        terms = Terms(timeout_s=timeout_ms / 1000 + 10, max_bytes=max_bytes, has_own_50x=True)
         return await self._transport.stream(server, f"{V1}/media/thumbnail/{_q(media_id)}", query, terms)
 
 

@@ -54,6 +54,8 @@ class Terms:
     is_signed: bool = True
     retries: int = 1
     is_repeatable: bool | None = None
+    # The endpoint itself answers 502 or 504, of things that are too large or not there yet: the server is well.
+    has_own_50x: bool = False
 
 
 USUAL = Terms()
@@ -163,7 +165,7 @@ class Transport:
                     self._destinations.failed(asked.destination, asked_at_ms)
                     raise
             else:
-                pause_s = self._pause(retries, deadline_s) if answer.status in _REPEATED else None
+                pause_s = self._pause(retries, deadline_s) if _is_failing(asked, answer) else None
                 if pause_s is None:
                     self._took(asked, answer, asked_at_ms)
                     return answer
@@ -203,7 +205,7 @@ class Transport:
         """What an answer says of the server: it lives, it wants to be left alone, or only its proxy lives."""
         status = answer.status
         self._outcomes.labels(asked.method, f"{status // 100}xx").inc()
-        if status in _REPEATED:
+        if _is_failing(asked, answer):
             self._destinations.failed(asked.destination, asked_at_ms)
             return
         self._destinations.answered(asked.destination)
@@ -228,6 +230,12 @@ class Transport:
 
     def _refused(self, asked: _Asked, answer: WireAnswer) -> Refused:
         return Refused(asked.destination, answer.status, _parse(answer.body))
+
+
+def _is_failing(asked: _Asked, answer: WireAnswer | WireStream) -> bool:
+    """Is it a proxy that says so, because the server does not answer?"""
+    is_own = asked.terms.has_own_50x and answer.headers.get("content-type", "").startswith("application/json")
+    return answer.status in _REPEATED and not is_own
 
 
 def _target(path: str, query: Query) -> str:
