@@ -3,6 +3,7 @@
 Contents are JSON as text, ready to be sent. Tags are the m.tag of a room.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -68,6 +69,20 @@ def put_tag(cur: Cursor, user_id: str, room_id: str, tag: str, content: dict[str
         tags[tag] = content
     row = (user_id, room_id, TAG, orjson.dumps({"tags": tags}).decode(), position, False)
     PUT.execute(cur, [row])
+
+
+def change_content(
+    cur: Cursor,
+    user_id: str,
+    room_id: str,
+    kind: str,
+    decide: Callable[[str | None], dict[str, Any] | None],
+    position: int,
+) -> None:
+    """Puts what is made of the content as it is now, if anything is. The committer's turn, as in `put_tag`."""
+    content = decide(find(cur, user_id, room_id, kind))
+    if content is not None:
+        PUT.execute(cur, [(user_id, room_id, kind, orjson.dumps(content).decode(), position, False)])
 
 
 def tags_of(content: str | None) -> dict[str, Any]:

@@ -59,3 +59,15 @@ def joined_guests(cur: Cursor, room_nid: int) -> list[UserId]:
         (room_nid,),
     )
     return [UserId(user_id) for (user_id,) in cur]
+
+
+def rooms_we_are_in(cur: Cursor, room_nids: list[int]) -> set[int]:
+    """Those of the rooms that a user of ours is joined to, or that nobody is joined to though we have their state."""
+    cur.execute(
+        "SELECT r.room_nid FROM rooms r WHERE r.room_nid = ANY(%s) AND r.head > 0 AND ("
+        " EXISTS (SELECT FROM memberships m JOIN users u USING (user_id)"
+        " WHERE m.room_nid = r.room_nid AND m.membership = 'join')"
+        " OR NOT EXISTS (SELECT FROM memberships m WHERE m.room_nid = r.room_nid AND m.membership = 'join'))",
+        (room_nids,),
+    )
+    return {room_nid for (room_nid,) in cur}

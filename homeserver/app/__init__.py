@@ -31,6 +31,7 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
 from homeserver.services.rooms.intake import Signer
 from homeserver.services.users.registration import NewAccount
+from homeserver.services.users.remote_profiles import RemoteProfiles
 from homeserver.setup_page.page import SetupPage
 from homeserver.web.listeners import Listener, Listeners
 from homeserver.web.router import Router
@@ -211,9 +212,10 @@ async def assemble(core: Core) -> Server:
         deactivated=lambda user_id: changes.user_rooms.leave_all(user_id),
         backups_deleted=lambda user_id: encryption.backups.delete_all(user_id),
         push_rules_of=rooms.push_rules.client_form,
+        remote_profile=RemoteProfiles(elsewhere=federation.client, clock=core.clock).of,
     )
     users = build_users(core, settings, hooks)
-    changes = build_room_changes(core, rooms, users)
+    changes = build_room_changes(core, rooms, users, federation)
     encryption = build_encryption(core, rooms)
     media = build_media(core)
     reading = build_reading(core, users, rooms)
@@ -237,7 +239,7 @@ async def assemble(core: Core) -> Server:
         FrontDoorApi(web_client=config.server.web_client_location),
         *user_apis(core, users, settings),
         *encryption_apis(core, encryption, users),
-        *room_change_apis(core, rooms, changes),
+        *room_change_apis(core, rooms, changes, federation),
         *reading_apis(core, reading),
         *media_apis(core, media),
         *sync_apis(users, rooms, syncing),

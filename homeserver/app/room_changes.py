@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from homeserver.app.core import Core
+from homeserver.app.federation import Federation
+from homeserver.app.remote_membership import Deciding, RemoteMemberships, build_remote_memberships
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits
 from homeserver.app.users import Users
@@ -21,14 +23,20 @@ from homeserver.services.rooms.allowance import Allowance, RoomLimits
 from homeserver.services.rooms.canonical_alias import CanonicalAlias
 from homeserver.services.rooms.content_checks import ContentChecks
 from homeserver.services.rooms.creation import Creation, CreationRules, Invitations
+from homeserver.services.rooms.described_rooms import DescribedRooms
 from homeserver.services.rooms.directory import Directory, DirectoryRules
+from homeserver.services.rooms.following import Following
 from homeserver.services.rooms.guests import Guests
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.local_membership import LocalMembership
 from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.public_rooms import PublicRooms
+from homeserver.services.rooms.remote_public_rooms import RemotePublicRooms
+from homeserver.services.rooms.remote_rooms import RemoteRooms
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
+from homeserver.services.rooms.room_names import RoomNames
 from homeserver.services.rooms.room_state import RoomState
 from homeserver.services.rooms.sending import Sending
 from homeserver.services.rooms.upgrade import Upgrade
@@ -43,14 +51,16 @@ class RoomChanges:
     directory: Directory
     hierarchy: Hierarchy
     membership: Membership
+    names: RoomNames
     public_rooms: PublicRooms
+    remote: RemoteMemberships
     room_state: RoomState
     sending: Sending
     upgrade: Upgrade
     user_rooms: UserRooms
 
 
-def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
+def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Federation) -> RoomChanges:
     storage, config = core.storage, core.config.rooms
     database, committer, events = storage.database, storage.committer, storage.events
     heads, members, intake = rooms.heads, rooms.members, rooms.intake
@@ -62,6 +72,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
         server_name=core.server_name,
         rules=AliasRules(may_make=config.may_make_alias, members_only=config.require_membership_for_aliases),
     )
+    names = RoomNames(aliases=aliases, elsewhere=federation.client, is_local=core.is_local, clock=core.clock)
     directory = Directory(
         database=database,
         committer=committer,
@@ -72,13 +83,27 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
     allowance = Allowance(limits=_limits(core), check_not_suspended=users.accounts.check_not_suspended)
     contents = MemberContents(profiles_of=users.profiles.of_local_users)
     permission = InvitePermission(database=database, admins_only=config.block_non_admin_invites)
+    remote = build_remote_memberships(
+        core, rooms, users, federation, Deciding(allowance=allowance, contents=contents, permission=permission)
+    )
     membership = Membership(
-        intake=intake,
-        heads=heads,
-        allowance=allowance,
-        contents=contents,
+        local=LocalMembership(
+            intake=intake,
+            heads=heads,
+            allowance=allowance,
+            contents=contents,
+            restricted_joins=RestrictedJoins(heads=heads, members=members, is_local=core.is_local),
+        ),
+        remote=remote.membership,
+        residence=remote.residence,
+        following=Following(
+            heads=heads,
+            members=members,
+            database=database,
+            committer=committer,
+            change_push_rules=rooms.push_rules.change,
+        ),
         invite_permission=permission,
-        restricted_joins=RestrictedJoins(heads=heads, members=members, is_local=core.is_local),
         is_local=core.is_local,
     )
     public_rooms = PublicRooms(database=database, is_enabled=config.enable_room_list_search)
@@ -91,23 +116,37 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
             allowance=allowance,
             aliases=aliases,
             directory=directory,
-            invitations=Invitations(permission=permission, contents=contents, is_local=core.is_local),
+            invitations=Invitations(
+                permission=permission, contents=contents, is_local=core.is_local, elsewhere=membership.invite
+            ),
             rules=CreationRules(
                 encrypted=config.encryption_enabled_by_default_for_room_type,
                 power_levels=config.default_power_level_content_override,
             ),
         ),
         directory=directory,
-        hierarchy=Hierarchy(heads=heads, members=members, database=database, clock=core.clock),
+        hierarchy=Hierarchy(
+            heads=heads,
+            members=members,
+            database=database,
+            described=DescribedRooms(
+                database=database,
+                remote=RemoteRooms(elsewhere=federation.client, is_local=core.is_local, clock=core.clock),
+                clock=core.clock,
+            ),
+            clock=core.clock,
+        ),
         membership=membership,
+        names=names,
         public_rooms=public_rooms,
+        remote=remote,
         room_state=RoomState(heads=heads, members=members, events=events, database=database, clock=core.clock),
         sending=Sending(
             intake=intake,
             heads=heads,
             allowance=allowance,
             checks=ContentChecks(
-                heads=heads, events=events, database=database, aliases=aliases, server_name=core.server_name
+                heads=heads, events=events, database=database, names=names, server_name=core.server_name
             ),
             membership=membership,
             guests=Guests(heads=heads, membership=membership, database=database, tasks=core.tasks),
@@ -126,10 +165,10 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users) -> RoomChanges:
     )
 
 
-def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges) -> Sequence[object]:
+def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation: Federation) -> Sequence[object]:
     canonical = CanonicalAlias(intake=rooms.intake, heads=rooms.heads)
     return [
-        AliasesApi(aliases=changes.aliases, canonical=canonical, room_state=changes.room_state),
+        AliasesApi(aliases=changes.aliases, names=changes.names, canonical=canonical, room_state=changes.room_state),
         CreateRoomApi(
             creation=changes.creation,
             server_name=core.server_name,
@@ -138,12 +177,13 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges) -> Sequence
         DirectoryApi(
             directory=changes.directory,
             public_rooms=changes.public_rooms,
+            elsewhere=RemotePublicRooms(elsewhere=federation.client),
             server_name=core.server_name,
             open_to_all=core.config.rooms.allow_public_rooms_without_auth,
         ),
-        MembershipApi(membership=changes.membership, user_rooms=changes.user_rooms, aliases=changes.aliases),
+        MembershipApi(membership=changes.membership, user_rooms=changes.user_rooms, names=changes.names),
         SendApi(sending=changes.sending),
-        SpacesApi(hierarchy=changes.hierarchy, aliases=changes.aliases),
+        SpacesApi(hierarchy=changes.hierarchy, names=changes.names),
         StateApi(sending=changes.sending, room_state=changes.room_state),
         UpgradeApi(upgrade=changes.upgrade),
     ]

@@ -31,7 +31,7 @@ from homeserver.services.users.ignored_users import IgnoredUsers
 from homeserver.services.users.last_seen import LastSeen
 from homeserver.services.users.login import Login, LoginLimits, LoginTokens, PasswordCheck, PasswordLogin
 from homeserver.services.users.passwords import Passwords
-from homeserver.services.users.profiles import Profiles
+from homeserver.services.users.profiles import Profiles, RemoteProfile
 from homeserver.services.users.registration import Registration, Usernames
 from homeserver.services.users.registration_tokens import RegistrationTokens
 from homeserver.services.users.sessions import Sessions
@@ -57,6 +57,7 @@ class UserHooks:
     deactivated: OnUser
     backups_deleted: OnUser
     push_rules_of: Callable[[UserId], Awaitable[dict[str, Any]]]
+    remote_profile: RemoteProfile
 
 
 @frozen(kw_only=True)
@@ -164,6 +165,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
             settings=settings.profiles,
             server_name=core.server_name,
             on_profile_change=hooks.profile_changed,
+            remote=hooks.remote_profile,
         ),
         account_data=AccountData(db=db, commit=commit, computed={"m.push_rules": hooks.push_rules_of}),
         ignored=IgnoredUsers(db=db),

@@ -5,6 +5,7 @@ Source: client-server API, "Room aliases".
 
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.canonical_alias import CanonicalAlias
+from homeserver.services.rooms.room_names import RoomNames
 from homeserver.services.rooms.room_state import RoomState
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
@@ -15,14 +16,17 @@ _ALIAS = client("/directory/room/{alias}")
 
 
 class AliasesApi:
-    def __init__(self, *, aliases: Aliases, canonical: CanonicalAlias, room_state: RoomState) -> None:
+    def __init__(
+        self, *, aliases: Aliases, names: RoomNames, canonical: CanonicalAlias, room_state: RoomState
+    ) -> None:
         self._aliases = aliases
+        self._names = names
         self._canonical = canonical
         self._room_state = room_state
 
     @route("GET", *_ALIAS, access=Access.PUBLIC)
     async def get_alias(self, call: Call, alias: RoomAlias) -> Answer:
-        resolved = await self._aliases.resolve(alias)
+        resolved = await self._names.resolve(alias)
         return {"room_id": resolved.room_id, "servers": list(resolved.servers)}
 
     @route("PUT", *_ALIAS)

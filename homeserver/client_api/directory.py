@@ -5,11 +5,12 @@ Source: client-server API, "Published room directory"; application service API, 
 
 from homeserver.services.rooms.directory import OWN, Directory
 from homeserver.services.rooms.public_rooms import MAX_LIMIT, PageQuery, PublicRooms
+from homeserver.services.rooms.remote_public_rooms import RemotePublicRooms
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import BadRequest, InvalidParam, MatrixError, NotFound
+from matrix.errors import BadRequest, InvalidParam, MatrixError
 from matrix.ids import RoomId, ServerName
 from storage.published_rooms import RoomList
 
@@ -22,10 +23,17 @@ class DirectoryApi:
     """`open_to_all`: may those who are not signed in see the directory?"""
 
     def __init__(
-        self, *, directory: Directory, public_rooms: PublicRooms, server_name: ServerName, open_to_all: bool
+        self,
+        *,
+        directory: Directory,
+        public_rooms: PublicRooms,
+        elsewhere: RemotePublicRooms,
+        server_name: ServerName,
+        open_to_all: bool,
     ) -> None:
         self._directory = directory
         self._public_rooms = public_rooms
+        self._elsewhere = elsewhere
         self._server_name = server_name
         self._open_to_all = open_to_all
 
@@ -33,13 +41,11 @@ class DirectoryApi:
     async def get_public_rooms(self, call: Call) -> Answer:
         if call.requester is None and not self._open_to_all:
             raise MatrixError(401, "M_MISSING_TOKEN", "Missing access token")
-        self._check_server(call)
-        return await self._public_rooms.page(PageQuery(limit=_limit(call.query), since=_since(call.query)))
+        return await self._page(call, PageQuery(limit=_limit(call.query), since=_since(call.query)))
 
     @route("POST", *client("/publicRooms"), access=Access.GUEST)
     async def search_public_rooms(self, call: Call) -> Answer:
-        self._check_server(call)
-        return await self._public_rooms.page(_parse(call.json(empty_ok=True)))
+        return await self._page(call, _parse(call.json(empty_ok=True)))
 
     @route("GET", *_VISIBILITY, access=Access.PUBLIC)
     async def get_visibility(self, call: Call, room_id: RoomId) -> Answer:
@@ -60,10 +66,14 @@ class DirectoryApi:
         await self._directory.set_listed(_list_of(call, network_id), room_id, False)
         return {}
 
-    def _check_server(self, call: Call) -> None:
+    async def _page(self, call: Call, query: PageQuery) -> Answer:
         server = call.query.optional_parsed("server", ServerName)
-        if server is not None and server != self._server_name:
-            raise NotFound(f"The room directory of {server} cannot be reached")
+        if server is None or server == self._server_name:
+            return await self._public_rooms.page(query)
+        if call.requester is None:
+            # Other servers are not asked for the sake of somebody unknown.
+            raise MatrixError(401, "M_MISSING_TOKEN", "Missing access token")
+        return await self._elsewhere.page(server, query)
 
 
 def _is_public(call: Call) -> bool:

@@ -3,35 +3,37 @@
 Source: client-server API, "Room membership".
 """
 
-from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.member_content import with_reason
 from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.room_names import RoomNames
 from homeserver.services.rooms.user_rooms import UserRooms
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
 from matrix.errors import BadRequest, Forbidden
-from matrix.ids import RoomId, UserId
+from matrix.ids import RoomId, ServerName, UserId
 
+# Of the servers that a client names; only some are asked.
+MAX_VIA = 100
 _INVITE_3PID = ("medium", "address", "id_server")
 
 
 class MembershipApi:
     """`server_name` and `via` are for rooms that we are not in."""
 
-    def __init__(self, *, membership: Membership, user_rooms: UserRooms, aliases: Aliases) -> None:
+    def __init__(self, *, membership: Membership, user_rooms: UserRooms, names: RoomNames) -> None:
         self._membership = membership
         self._user_rooms = user_rooms
-        self._aliases = aliases
+        self._names = names
 
     @route("POST", *client("/join/{room_id_or_alias}"), access=Access.GUEST)
     async def join_by_name(self, call: Call, room_id_or_alias: str) -> Answer:
-        return await self._join(call, await self._aliases.room_of(room_id_or_alias))
+        return await self._join(call, room_id_or_alias)
 
     @route("PUT", *client("/join/{room_id_or_alias}/{transaction_id}"), access=Access.GUEST)
     async def put_join_by_name(self, call: Call, room_id_or_alias: str, transaction_id: str) -> Answer:
-        return await self._join(call, await self._aliases.room_of(room_id_or_alias))
+        return await self._join(call, room_id_or_alias)
 
     @route("POST", *client("/rooms/{room_id}/join"), access=Access.GUEST)
     async def join_room(self, call: Call, room_id: RoomId) -> Answer:
@@ -40,9 +42,9 @@ class MembershipApi:
     @route("POST", *client("/knock/{room_id_or_alias}", unstable="xyz.amorgan.knock"))
     async def knock(self, call: Call, room_id_or_alias: str) -> Answer:
         reason = _reason(call.json(empty_ok=True))
-        room_id = await self._aliases.room_of(room_id_or_alias)
-        await self._membership.knock(call.user, room_id, reason)
-        return {"room_id": room_id}
+        found = await self._names.find(room_id_or_alias, via_of(call))
+        await self._membership.knock(call.user, found.room_id, reason, via=found.servers)
+        return {"room_id": found.room_id}
 
     @route("POST", *client("/rooms/{room_id}/invite"))
     async def invite(self, call: Call, room_id: RoomId) -> Answer:
@@ -85,15 +87,22 @@ class MembershipApi:
     async def joined_rooms(self, call: Call) -> Answer:
         return {"joined_rooms": await self._user_rooms.joined(call.user.user_id)}
 
-    async def _join(self, call: Call, room_id: RoomId) -> Answer:
+    async def _join(self, call: Call, room_id_or_alias: str) -> Answer:
         """What else a client puts into the body stands in the event, as with Synapse."""
         body = call.json(empty_ok=True)
         if body.optional_object("third_party_signed") is not None:
             raise Forbidden("The room has no such third-party invite")
         _reason(body)
         added = {key: value for key, value in body.raw.items() if key != "third_party_signed"}
-        await self._membership.join(call.user, room_id, added=added)
-        return {"room_id": room_id}
+        found = await self._names.find(room_id_or_alias, via_of(call))
+        await self._membership.join(call.user, found.room_id, added=added, via=found.servers)
+        return {"room_id": found.room_id}
+
+
+def via_of(call: Call) -> list[ServerName]:
+    """The servers that a client names for a room that we may not be in; `server_name` is what `via` was called."""
+    via = call.query.all_parsed("via", ServerName, (), max_items=MAX_VIA)
+    return via or call.query.all_parsed("server_name", ServerName, (), max_items=MAX_VIA)
 
 
 def _reason(body: Fields) -> str | None:

@@ -3,8 +3,9 @@
 Source: client-server API, "Discovering rooms within spaces", GET /room_summary/{roomIdOrAlias}.
 """
 
-from homeserver.services.rooms.aliases import Aliases
+from homeserver.client_api.membership import via_of
 from homeserver.services.rooms.hierarchy import MAX_LIMIT, Hierarchy, TreeQuery
+from homeserver.services.rooms.room_names import RoomNames
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, route
@@ -23,9 +24,9 @@ _HIERARCHY = (
 
 
 class SpacesApi:
-    def __init__(self, *, hierarchy: Hierarchy, aliases: Aliases) -> None:
+    def __init__(self, *, hierarchy: Hierarchy, names: RoomNames) -> None:
         self._hierarchy = hierarchy
-        self._aliases = aliases
+        self._names = names
 
     @route("GET", *_HIERARCHY, access=Access.GUEST)
     async def get_hierarchy(self, call: Call, room_id: RoomId) -> Answer:
@@ -40,6 +41,6 @@ class SpacesApi:
 
     @route("GET", *_SUMMARY, access=Access.OPTIONAL)
     async def get_summary(self, call: Call, room_id_or_alias: str) -> Answer:
-        room_id = await self._aliases.room_of(room_id_or_alias)
+        found = await self._names.find(room_id_or_alias, via_of(call))
         user_id = None if call.requester is None else call.requester.user_id
-        return await self._hierarchy.summary(user_id, room_id)
+        return await self._hierarchy.summary(user_id, found.room_id, found.servers)

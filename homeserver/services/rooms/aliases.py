@@ -8,13 +8,12 @@ from typing import Protocol
 
 from attrs import frozen
 
-from homeserver.services.rooms.canonical_alias import CANONICAL, new_aliases
+from homeserver.services.rooms.canonical_alias import CANONICAL
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.members import Members
 from homeserver.web.call import Requester
 from matrix.auth_needs import CREATE, POWER_LEVELS
-from matrix.errors import BadRequest, Forbidden, InvalidParam, MatrixError, NotFound
-from matrix.events import Json
+from matrix.errors import Forbidden, InvalidParam, MatrixError, NotFound
 from matrix.ids import RoomAlias, RoomId, ServerName
 from matrix.power_levels import PowerLevels
 from storage import aliases as rows
@@ -97,12 +96,6 @@ class Aliases:
         others = {user_id.domain for user_id in await self._members.joined(row.room_nid)} - {self._server_name}
         return Resolved(row.room_id, [self._server_name, *sorted(others)])
 
-    async def room_of(self, room_id_or_alias: str) -> RoomId:
-        """The room of a room id or an alias. Raises: NotFound for an alias that leads nowhere; BadIdentifier."""
-        if room_id_or_alias.startswith("#"):
-            return (await self.resolve(RoomAlias.parse(room_id_or_alias))).room_id
-        return RoomId.parse(room_id_or_alias)
-
     async def of_room(self, room_nid: int) -> list[RoomAlias]:
         return await self._database.read(rows.aliases_of, room_nid)
 
@@ -138,15 +131,6 @@ class Aliases:
             raise Forbidden("You don't have permission to delete the alias.")
         await self._committer(Change().put(rows.DELETE, (alias, row.room_nid)))
         return row.room_id
-
-    async def check_canonical(self, room_id: RoomId, content: Json, old: Json) -> None:
-        """What is new in a canonical alias event must lead to the room. Raises: BadRequest, M_BAD_ALIAS or other."""
-        new = new_aliases(content, old)
-        found = await self._database.read(rows.find_aliases, new) if new else {}
-        for alias in new:
-            row = found.get(alias)
-            if row is None or row.room_id != room_id:
-                raise BadRequest(f"Room alias {alias} does not point to the room", "M_BAD_ALIAS")
 
     async def _find(self, alias: RoomAlias) -> AliasRow | None:
         return (await self._database.read(rows.find_aliases, [alias])).get(alias)

@@ -4,14 +4,14 @@ Events of other servers are not checked so. Source: client-server API, "Server b
 reactions", "Threading", "Server Access Control Lists"; PUT /rooms/{roomId}/state, on `m.room.canonical_alias`.
 """
 
-from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.canonical_alias import CANONICAL
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.intake import NewEvent
+from homeserver.services.rooms.room_names import RoomNames
 from matrix import server_acl
 from matrix.errors import BadRequest, Forbidden, NotFound
 from matrix.events import Event
-from matrix.ids import ServerName
+from matrix.ids import RoomId, ServerName
 from matrix.power_levels import PowerLevels
 from matrix.relations import ANNOTATION, THREAD, Relation, relation
 from storage.database import Database
@@ -26,13 +26,19 @@ MAX_ANNOTATION_KEY = 500
 
 class ContentChecks:
     def __init__(
-        self, *, heads: Heads, events: Events, database: Database, aliases: Aliases, server_name: ServerName
+        self, *, heads: Heads, events: Events, database: Database, names: RoomNames, server_name: ServerName
     ) -> None:
         self._heads = heads
         self._events = events
         self._database = database
-        self._aliases = aliases
+        self._names = names
         self._server_name = server_name
+
+    async def look_up(self, room_id: RoomId, new: NewEvent) -> None:
+        """What `check_state` will want of other servers, asked for while the room need not wait. Raises: BadRequest."""
+        if new.type == CANONICAL and new.state_key == "" and await self._heads.find_room(room_id) is not None:
+            old = await self._heads.state_event(await self._heads.get(room_id), CANONICAL)
+            await self._names.look_up(new.content, {} if old is None else old.event.content)
 
     async def check_state(self, head: Head, new: NewEvent) -> None:
         """Raises: BadRequest."""
@@ -40,7 +46,7 @@ class ContentChecks:
             raise BadRequest("Can't create an ACL event that denies the local server", "M_UNKNOWN")
         if new.type == CANONICAL and new.state_key == "":
             old = await self._heads.state_event(head, CANONICAL)
-            await self._aliases.check_canonical(head.room_id, new.content, {} if old is None else old.event.content)
+            await self._names.check_canonical(head.room_id, new.content, {} if old is None else old.event.content)
 
     async def check_message(self, head: Head, new: NewEvent) -> None:
         """Raises: BadRequest."""

@@ -3,10 +3,11 @@
 Source: client-server API, POST /createRoom.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Literal, Protocol
 
 from attrs import evolve, field, frozen
+from twisted.internet.defer import DeferredSemaphore, gatherResults
 
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.allowance import Allowance
@@ -26,6 +27,8 @@ from storage.change import AlreadyThere, Change
 
 # Two rooms that one user makes in the same millisecond have the same id in room version 12: then the next is taken.
 ATTEMPTS = 5
+# Of the users of other servers, whose servers are asked.
+INVITED_AT_ONCE = 10
 
 
 @frozen(kw_only=True)
@@ -56,6 +59,14 @@ class CreationRules:
         return self.encrypted == "all" or (self.encrypted == "invite" and preset != "public_chat")
 
 
+class InviteElsewhere(Protocol):
+    """Invites a user of another server to a room that is there. Raises: MatrixError."""
+
+    def __call__(
+        self, requester: Requester, room_id: RoomId, target: UserId, *, added: Json | None = None
+    ) -> Awaitable[object]: ...
+
+
 @frozen(kw_only=True)
 class Invitations:
     """What decides on invites to a new room."""
@@ -63,6 +74,7 @@ class Invitations:
     permission: InvitePermission
     contents: MemberContents
     is_local: IsLocal
+    elsewhere: InviteElsewhere
 
 
 class Creation:
@@ -93,8 +105,14 @@ class Creation:
                 raise _alias_taken()
         if new.is_public:
             self._directory.check_may_publish_new(requester, [] if new.alias is None else [new.alias])
-        await self._check_invites(requester, new.invite)
-        plan = await self._plan(requester.user_id, new)
+        ours = [user_id for user_id in new.invite if self._invitations.is_local(user_id.domain)]
+        await self._check_invites(requester, ours)
+        plan = await self._plan(requester.user_id, new, ours)
+        room_id = await self._create(requester, new, plan, now_ms)
+        await self._invite_others(requester, room_id, new)
+        return room_id
+
+    async def _create(self, requester: Requester, new: NewRoom, plan: Plan, now_ms: int) -> RoomId:
         for _ in range(ATTEMPTS):
             try:
                 return await self._make(requester, new, plan, self._unused_ms(now_ms))
@@ -121,15 +139,27 @@ class Creation:
     async def _check_invites(self, requester: Requester, invited: Sequence[UserId]) -> None:
         if not invited:
             return
-        for user_id in invited:
-            if not self._invitations.is_local(user_id.domain):
-                raise Forbidden(f"The server of {user_id} cannot be reached")
         await self._invitations.permission.check(requester, invited)
         await self._allowance.invites(requester, None, invited)
 
-    async def _plan(self, creator: UserId, new: NewRoom) -> Plan:
+    async def _invite_others(self, requester: Requester, room_id: RoomId, new: NewRoom) -> None:
+        """As Synapse: whoever's server refuses or is not reached is not invited, and the client hears of the first."""
+        failures: list[MatrixError] = []
+
+        async def invite(user_id: UserId) -> None:
+            try:
+                await self._invitations.elsewhere(requester, room_id, user_id, added=_added(new))
+            except MatrixError as error:
+                failures.append(error)
+
+        turns = DeferredSemaphore(INVITED_AT_ONCE)
+        others = [user_id for user_id in new.invite if not self._invitations.is_local(user_id.domain)]
+        await gatherResults([turns.run(invite, user_id) for user_id in others])
+        if failures:
+            raise failures[0]
+
+    async def _plan(self, creator: UserId, new: NewRoom, invited: Sequence[UserId]) -> Plan:
         contents = self._invitations.contents
-        added: Json = {"is_direct": True} if new.is_direct else {}
         override = {**(self._rules.power_levels.get(new.preset) or {}), **new.power_levels_override}
         return Plan(
             version=new.version,
@@ -142,7 +172,7 @@ class Creation:
             initial_state=new.initial_state,
             name=new.name,
             topic=new.topic,
-            invites=await contents.of_many(new.invite, "invite", added),
+            invites=await contents.of_many(invited, "invite", _added(new)),
             trusted=new.invite if new.preset == "trusted_private_chat" else (),
             is_encrypted=self._rules.is_encrypted(new.preset),
         )
@@ -151,6 +181,10 @@ class Creation:
         """A time of this process's that no other room of its has for its creation."""
         self._last_ms = max(now_ms, self._last_ms + 1)
         return self._last_ms
+
+
+def _added(new: NewRoom) -> Json:
+    return {"is_direct": True} if new.is_direct else {}
 
 
 def _alias_taken() -> BadRequest:

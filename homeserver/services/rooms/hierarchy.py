@@ -1,31 +1,30 @@
 """The tree of a space, and the summary of one room, for a user who need not be in them.
 
-Theory of operation. The tree is read level by level, each with a few look-ups for all its rooms together; then it is
-laid out depth first, each room once, which also breaks loops. The layout is kept for a while, so that the next page
-is a slice of it; who comes later, or to another process, has it made again.
+Theory of operation. The tree is read level by level, each with a few look-ups for all its rooms together; of rooms that
+this server is not in other servers are asked. Then it is laid out depth first, each room once, which also breaks loops.
+The layout is kept for a while, so that the next page is a slice of it; who comes later, or to another process, has it
+made again.
 
 Source: client-server API, "Spaces", GET /rooms/{roomId}/hierarchy, GET /room_summary/{roomIdOrAlias}.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
-from homeserver.services.rooms.descriptions import allowed_rooms_of, is_open, room_type_of, summary
+from homeserver.services.rooms.described_rooms import SPACE, Described, DescribedRooms, Told, Via
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
-from homeserver.services.rooms.space_children import child_states, listed_children
 from matrix.errors import Forbidden, InvalidParam, NotFound
-from matrix.events import Event, Json
+from matrix.events import Json
 from matrix.ids import RoomId, UserId
 from storage import published_rooms as rows
 from storage.database import Database
-from storage.published_rooms import RoomFacts
-from storage.rooms import find_rooms_by_id
 
-SPACE = "m.space"
+__all__ = ["MAX_LIMIT", "SPACE", "Hierarchy", "TreeQuery"]
+
 # As Synapse: at most so many rooms on a page.
 MAX_LIMIT = 50
 # Of one tree, and of its depth.
@@ -42,40 +41,26 @@ class TreeQuery:
 
 
 @frozen
-class _Room:
-    """A room of the layout, its members not counted, and its children, if it is a space."""
-
-    facts: RoomFacts
-    children: Sequence[Event]
-
-
-@frozen
-class _Tree:
-    """What is known of the rooms of a tree, by room id; `children` of those that are spaces."""
-
-    facts: dict[str, RoomFacts] = field(factory=dict)
-    children: dict[str, list[Event]] = field(factory=dict)
-
-
-@frozen
 class _Reader:
-    """Who asks: their membership by room number, and the ids of the rooms they are joined to. None: nobody."""
+    """Who asks: their membership by room id. None has asked: nothing."""
 
-    memberships: Mapping[int, str]
-    joined: frozenset[str]
+    memberships: Mapping[str, str] = field(factory=dict)
 
-    def may_see(self, facts: RoomFacts) -> bool:
-        if is_open(facts) or self.memberships.get(facts.room_nid) in ("join", "invite"):
+    def may_see(self, room: Described) -> bool:
+        if room.is_open or self.memberships.get(room.room_id) in ("join", "invite"):
             return True
-        return not self.joined.isdisjoint(allowed_rooms_of(facts))
+        return any(self.memberships.get(room_id) == "join" for room_id in room.allowed)
 
 
 class Hierarchy:
-    def __init__(self, *, heads: Heads, members: Members, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, *, heads: Heads, members: Members, database: Database, described: DescribedRooms, clock: Clock
+    ) -> None:
         self._heads = heads
         self._members = members
         self._database = database
-        self._layouts: Lru[tuple[object, ...], list[_Room]] = Lru("space_layouts", _KEPT, clock, _KEEP_S)
+        self._described = described
+        self._layouts: Lru[tuple[object, ...], list[Described]] = Lru("space_layouts", _KEPT, clock, _KEEP_S)
 
     async def page(self, user_id: UserId, root: RoomId, query: TreeQuery) -> Json:
         """The body of the answer. Raises: Forbidden, InvalidParam."""
@@ -91,80 +76,75 @@ class Hierarchy:
             answer["next_batch"] = _token(query, end)
         return answer
 
-    async def summary(self, user_id: UserId | None, room_id: RoomId) -> Json:
+    async def summary(self, user_id: UserId | None, room_id: RoomId, via: Via = ()) -> Json:
         """Raises: NotFound, also for a room that the user may know nothing of."""
-        facts = (await self._facts([room_id], counted=True)).get(room_id)
+        room = (await self._described.find({room_id: via}, counted=True)).get(room_id)
         reader = await self._reader(user_id)
-        if facts is None or not reader.may_see(facts):
+        if room is None or not reader.may_see(room):
             raise NotFound("Room not found.")
-        told = summary(facts)
-        if user_id is not None:
-            told["membership"] = reader.memberships.get(facts.room_nid, "leave")
-        return told
+        if user_id is None:
+            return room.entry
+        return {**room.entry, "membership": reader.memberships.get(room_id, "leave")}
 
-    async def _written(self, rooms: Sequence[_Room]) -> list[Json]:
-        joined = await self._database.read(rows.count_joined, [room.facts.room_nid for room in rooms])
+    async def _written(self, rooms: Sequence[Described]) -> list[Json]:
+        nids = [room.room_nid for room in rooms if room.room_nid is not None]
+        joined = await self._database.read(rows.count_joined, nids) if nids else {}
         return [
             {
-                **summary(evolve(room.facts, joined_members=joined.get(room.facts.room_nid, 0))),
-                "children_state": child_states(room.children),
+                **room.entry,
+                **({} if room.room_nid is None else {"num_joined_members": joined.get(room.room_nid, 0)}),
+                "children_state": list(room.children),
             }
             for room in rooms
         ]
 
-    async def _lay_out(self, user_id: UserId, root: RoomId, query: TreeQuery) -> list[_Room]:
+    async def _lay_out(self, user_id: UserId, root: RoomId, query: TreeQuery) -> list[Described]:
         reader = await self._reader(user_id)
         tree = await self._load(reader, root, query)
-        if root not in tree.facts:
+        if root not in tree:
             raise Forbidden(f"User {user_id} not in room {root}, and room previews are disabled")
-        rooms: list[_Room] = []
+        rooms: list[Described] = []
         seen: set[str] = set()
         waiting: list[str] = [root]
         while waiting:
             room_id = waiting.pop()
-            if room_id in seen or room_id not in tree.facts:
+            if room_id in seen or room_id not in tree:
                 continue
             seen.add(room_id)
-            children = tree.children.get(room_id, [])
-            rooms.append(_Room(tree.facts[room_id], children))
-            waiting += reversed([child.key[1] for child in children])
+            rooms.append(tree[room_id])
+            waiting += reversed([child["state_key"] for child in tree[room_id].children])
         return rooms
 
-    async def _load(self, reader: _Reader, root: RoomId, query: TreeQuery) -> _Tree:
+    async def _load(self, reader: _Reader, root: RoomId, query: TreeQuery) -> dict[str, Described]:
         """The rooms that the reader may see, as far down as asked for."""
-        tree = _Tree()
-        level: Sequence[str] = [root]
+        tree: dict[str, Described] = {}
+        level: dict[str, Via] = {root: ()}
         depth = MAX_DEPTH if query.max_depth is None else min(query.max_depth, MAX_DEPTH)
+        told = Told()
         for _ in range(depth + 1):
-            found = {room_id: facts for room_id, facts in (await self._facts(level)).items() if reader.may_see(facts)}
-            tree.facts.update(found)
-            spaces = [facts for facts in found.values() if room_type_of(facts) == SPACE]
-            if not spaces:
+            described = await self._described.find(level, suggested_only=query.suggested_only, told=told)
+            found = {room_id: room for room_id, room in described.items() if reader.may_see(room)}
+            tree.update(found)
+            level = self._next_level(tree, found.values())
+            if not level:
                 break
-            events = await self._database.run(rows.find_space_children, [facts.room_nid for facts in spaces])
-            for facts in spaces:
-                tree.children[facts.room_id] = listed_children(events.get(facts.room_nid, []), query.suggested_only)
-            level = self._next_level(tree, spaces)
         return tree
 
     @staticmethod
-    def _next_level(tree: _Tree, spaces: Iterable[RoomFacts]) -> list[str]:
-        named = {child.key[1]: None for facts in spaces for child in tree.children[facts.room_id]}
-        return [room_id for room_id in named if room_id not in tree.facts][: MAX_ROOMS - len(tree.facts)]
-
-    async def _facts(self, room_ids: Sequence[str], *, counted: bool = False) -> dict[str, RoomFacts]:
-        known = await self._database.read(find_rooms_by_id, list(room_ids)) if room_ids else {}
-        nids = [row.room_nid for row in known.values()]
-        facts = await self._database.run(rows.find_facts, nids, counted=counted) if nids else {}
-        return {one.room_id: one for one in facts.values()}
+    def _next_level(tree: Mapping[str, Described], found: Iterable[Described]) -> dict[str, Via]:
+        named: dict[str, Via] = {}
+        for room in found:
+            for room_id, via in room.via_of_children().items():
+                if room_id not in tree and room_id not in named and len(tree) + len(named) < MAX_ROOMS:
+                    named[room_id] = via
+        return named
 
     async def _reader(self, user_id: UserId | None) -> _Reader:
         if user_id is None:
-            return _Reader({}, frozenset())
-        own = await self._members.rooms_of(user_id)
-        memberships = {nid: row.membership for nid, row in own.items()}
-        joined = await self._heads.rooms(nid for nid, membership in memberships.items() if membership == "join")
-        return _Reader(memberships, frozenset(row.room_id for row in joined.values()))
+            return _Reader()
+        own = {nid: row.membership for nid, row in (await self._members.rooms_of(user_id)).items()}
+        known = await self._heads.rooms(own)
+        return _Reader({row.room_id: own[nid] for nid, row in known.items()})
 
 
 def _token(query: TreeQuery, end: int) -> str:

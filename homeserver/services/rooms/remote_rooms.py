@@ -37,6 +37,10 @@ class RemoteRoom:
     children_state: Sequence[Json] = ()
     children: Mapping[str, Json] = field(factory=dict)
 
+    @property
+    def is_space(self) -> bool:
+        return self.entry.get("room_type") == "m.space"
+
 
 class RemoteRooms:
     def __init__(self, *, elsewhere: RoomsElsewhere, is_local: IsLocal, clock: Clock) -> None:

@@ -5,6 +5,7 @@ Source: client-server API, GET /directory/room/{roomAlias}, POST /join/{roomIdOr
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from federation.outbound.errors import RemoteError
@@ -56,16 +57,14 @@ class RoomNames:
         found = await self.resolve(RoomAlias.parse(room_id_or_alias))
         return Resolved(found.room_id, [*via, *found.servers])
 
-    async def look_up_new(self, content: Json, old: Json) -> None:
-        """Asks for the aliases that `check_canonical` will want, while no room waits. What fails, fails there."""
+    async def look_up(self, content: Json, old: Json) -> None:
+        """Asks beforehand for the aliases that `check_canonical` will want. What fails, fails there."""
         remote = [alias for alias in new_aliases(content, old) if not self._is_local(alias.domain)]
         if len(remote) > MAX_REMOTE_ALIASES:
             raise InvalidParam(f"More than {MAX_REMOTE_ALIASES} new aliases of other servers")
         for alias in remote:
-            try:
+            with suppress(MatrixError):
                 await self.resolve(alias)
-            except MatrixError as error:
-                raise _bad_alias(alias) from error
 
     async def check_canonical(self, room_id: RoomId, content: Json, old: Json) -> None:
         """What is new in a canonical alias event must lead to the room. Raises: BadRequest, M_BAD_ALIAS or other."""

@@ -120,6 +120,7 @@ class Sending:
             return await self._membership.set_state(requester, room_id, UserId.parse(state_key), out.content)
         new = _event(requester, out, state_key)
         await self._allowance.message(requester)
+        await self._checks.look_up(room_id, new)
         there: list[StoredEvent] = []
 
         async def decide(head: Head) -> Sequence[NewEvent]:

@@ -42,7 +42,7 @@ async def test_what_is_no_alias_of_ours_is_refused(hs: Homeserver) -> None:
     assert await refused(alice, "PUT", path_of(), {"room_id": "!none:hearth.test"}) == (404, "M_NOT_FOUND")
     assert await refused(bob, "PUT", path_of(), {"room_id": room}) == (403, "M_FORBIDDEN")
     assert await refused(alice, "GET", path_of()) == (404, "M_NOT_FOUND")
-    assert await refused(alice, "GET", path_of("#pub:else.test")) == (404, "M_NOT_FOUND")
+    assert await refused(alice, "GET", path_of("#pub:else.test")) == (502, "M_UNKNOWN")
     assert await refused(bob, "GET", f"/rooms/{q(room)}/aliases") == (403, "M_FORBIDDEN")
 
 

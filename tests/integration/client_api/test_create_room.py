@@ -132,7 +132,7 @@ async def test_what_cannot_be_made_is_refused_with_the_reason(hs: Homeserver) ->
     assert await refused(alice, room_version="unheard-of") == (400, "M_UNSUPPORTED_ROOM_VERSION")
     assert await refused(alice, room_version=12) == (400, "M_BAD_JSON")
     assert await refused(alice, invite=["bob"]) == (400, "M_INVALID_PARAM")
-    assert await refused(alice, invite=["@bob:elsewhere.test"]) == (403, "M_FORBIDDEN")
+    assert await refused(alice, invite=["@bob:elsewhere.test"]) == (502, "M_UNKNOWN")
     assert await refused(alice, preset="unheard_of") == (400, "M_INVALID_PARAM")
     assert await refused(alice, creation_content=[]) == (400, "M_BAD_JSON")
     assert await refused(alice, creation_content={"additional_creators": ["x"]}) == (400, "M_INVALID_PARAM")

@@ -10,7 +10,7 @@ from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
 from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand
 from homeserver.services.rooms.restricted_joins import IsLocal
-from matrix.ids import BadIdentifier, RoomId, ServerName, UserId
+from matrix.ids import RoomId, ServerName, UserId
 
 MAX_CANDIDATES = 10
 # Of those that we saw in the room when we were in it.
@@ -27,8 +27,8 @@ class Candidates:
         self._is_local = is_local
 
     async def of(self, user_id: UserId, room_id: RoomId, via: Sequence[ServerName]) -> list[ServerName]:
-        """Who invited the user; who the client says; who was there when we were; whose name the room's id bears."""
-        found = [*await self._inviters(user_id, room_id), *via, *await self._former(room_id), *_in_id(room_id)]
+        """Who invited the user; who the client says; who was there when we were. A room's id names no server."""
+        found = [*await self._inviters(user_id, room_id), *via, *await self._former(room_id)]
         return self._usable(found)[:MAX_CANDIDATES]
 
     async def _inviters(self, user_id: UserId, room_id: RoomId) -> list[ServerName]:
@@ -48,11 +48,3 @@ class Candidates:
 
     def _usable(self, servers: Iterable[ServerName]) -> list[ServerName]:
         return [server for server in dict.fromkeys(servers) if not self._is_local(server)]
-
-
-def _in_id(room_id: RoomId) -> list[ServerName]:
-    """Rooms of older versions are named after the server that made them: better than nobody."""
-    try:
-        return [ServerName.parse(room_id.domain)]
-    except BadIdentifier:
-        return []

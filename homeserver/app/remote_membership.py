@@ -1,0 +1,101 @@
+"""Our users in rooms of other servers, wired."""
+
+from attrs import frozen
+
+from homeserver.app.core import Core
+from homeserver.app.federation import Federation
+from homeserver.app.rooms import Rooms
+from homeserver.app.users import Users
+from homeserver.services.rooms.allowance import Allowance
+from homeserver.services.rooms.invite_permission import InvitePermission
+from homeserver.services.rooms.member_content import MemberContents
+from homeserver.services.rooms.remote_membership.attempts import Attempts
+from homeserver.services.rooms.remote_membership.candidates import Candidates
+from homeserver.services.rooms.remote_membership.handshake import Handshake
+from homeserver.services.rooms.remote_membership.invites import RemoteInvites
+from homeserver.services.rooms.remote_membership.joins import Entrance, RemoteJoins
+from homeserver.services.rooms.remote_membership.knocks import RemoteKnocks
+from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
+from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand, Storage
+from homeserver.services.rooms.remote_membership.received import ReceivedInvites
+from homeserver.services.rooms.remote_membership.service import RemoteMembership, Ways
+from homeserver.services.rooms.residence import Residence
+from matrix.ids import UserId
+
+
+@frozen(kw_only=True)
+class RemoteMemberships:
+    membership: RemoteMembership
+    residence: Residence
+    invites: RemoteInvites
+    received: ReceivedInvites
+
+
+@frozen(kw_only=True)
+class Deciding:
+    """What decides on memberships here too."""
+
+    allowance: Allowance
+    contents: MemberContents
+    permission: InvitePermission
+
+
+def build_remote_memberships(
+    core: Core, rooms: Rooms, users: Users, federation: Federation, deciding: Deciding
+) -> RemoteMemberships:
+    storage, clock, client = core.storage, core.clock, federation.client
+    heads, members = rooms.heads, rooms.members
+    residence = Residence(heads=heads, members=members, is_local=core.is_local)
+    out_of_band = OutOfBand(
+        heads=heads,
+        members=members,
+        intake=rooms.intake,
+        storage=Storage(database=storage.database, committer=storage.committer, events=storage.events),
+    )
+    handshake = Handshake(client=client, signer=core.signer, clock=clock)
+    attempts = Attempts(clock=clock)
+    entrance = Entrance(
+        checks=rooms.remote.checks,
+        rooms=rooms.remote.room_import,
+        receiver=rooms.remote.receiver,
+        events=storage.events,
+    )
+    invites = RemoteInvites(
+        client=client, keys=federation.keys, heads=heads, receiver=rooms.remote.receiver, clock=clock
+    )
+
+    async def is_user(user_id: UserId) -> bool:
+        user = await users.accounts.find(user_id)
+        return user is not None and not user.is_deactivated
+
+    return RemoteMemberships(
+        membership=RemoteMembership(
+            ways=Ways(
+                joins=RemoteJoins(handshake=handshake, client=client, attempts=attempts, entrance=entrance),
+                knocks=RemoteKnocks(handshake=handshake, client=client, attempts=attempts, out_of_band=out_of_band),
+                leaves=RemoteLeaves(
+                    handshake=handshake,
+                    client=client,
+                    attempts=attempts,
+                    out_of_band=out_of_band,
+                    signer=core.signer,
+                    clock=clock,
+                ),
+                invites=invites,
+            ),
+            candidates=Candidates(heads=heads, members=members, out_of_band=out_of_band, is_local=core.is_local),
+            out_of_band=out_of_band,
+            residence=residence,
+            contents=deciding.contents,
+            allowance=deciding.allowance,
+        ),
+        residence=residence,
+        invites=invites,
+        received=ReceivedInvites(
+            out_of_band=out_of_band,
+            residence=residence,
+            permission=deciding.permission,
+            allowance=deciding.allowance,
+            is_user=is_user,
+        ),
+    )
