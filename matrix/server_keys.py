@@ -106,7 +106,7 @@ def publish(
         },
     }
     for key in keys:
-        answer = signing.sign_json(answer, server_name, key)
+        answer = signing.sign_json(answer, str(server_name), key)
     return answer
 
 

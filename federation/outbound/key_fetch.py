@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from nacl.signing import VerifyKey
 from twisted.internet.defer import DeferredSemaphore, gatherResults
 
-from federation.outbound.errors import BadAnswer, RemoteError
+from federation.outbound.errors import BadAnswer, RemoteError, Unreachable
 from federation.outbound.transport import Terms, Transport
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock, as_deferred
@@ -63,7 +63,9 @@ class KeyFetch:
         self._notaries = notaries
         self._one_at_a_time = Linearizer(max_waiting=1000)
         self._semaphore = DeferredSemaphore(MAX_AT_ONCE)
-        self._just_fetched: Lru[ServerName, KeyAnswer] = Lru("fetched_keys", 1_000, clock, 5.0)
+        self._fetched: Lru[ServerName, tuple[int, KeyAnswer]] = Lru("fetched_keys", 1_000)
+        self._fetch_count = 0
+        self._silent: Lru[ServerName, bool] = Lru("silent_about_keys", MAX_REMEMBERED, clock, FAILED_S)
         self._notary_keys: Lru[ServerName, Mapping[str, VerifyKey]] = Lru("notary_keys", 100, clock, NOTARY_KEYS_S)
         self._failed: Lru[ServerName, bool] = Lru("failed_keys", MAX_REMEMBERED, clock, FAILED_S)
         self._questions = RateLimit(QUESTIONS_PER_S, QUESTIONS_AT_ONCE, clock)
@@ -74,7 +76,7 @@ class KeyFetch:
         `is_speaking`: the servers are speaking to us, so they are asked even if they did not answer of late.
         `notaries`: whether to ask those too.
         """
-        open_ = {name: keys for name, keys in wanted.items() if self._may_ask(name)}
+        open_ = {name: keys for name, keys in wanted.items() if name not in self._failed}
         answers: Answers = {}
         if not notaries:
             await self._ask_themselves(open_, answers, is_speaking)
@@ -95,15 +97,6 @@ class KeyFetch:
         value = await self._transport.get(name, "/_matrix/key/v2/server", terms=terms)
         return read_key_answer(value, self._clock.now_ms(), name)
 
-    def _may_ask(self, name: ServerName) -> bool:
-        if name in self._failed:
-            return False
-        try:
-            self._questions.take(name)
-        except LimitExceeded:
-            return name in self._just_fetched
-        return True
-
     async def _ask_themselves(self, wanted: Wanted, answers: Answers, is_speaking: bool) -> None:
         deadline_s = self._clock.seconds() + DIRECT_S
         asking = [as_deferred(self._ask_before(deadline_s, name, is_speaking)) for name in wanted]
@@ -123,18 +116,32 @@ class KeyFetch:
 
     async def _ask(self, name: ServerName, is_speaking: bool) -> KeyAnswer | None:
         try:
-            async with self._one_at_a_time.of(name):
-                fetched = self._just_fetched.get(name) or await self.fetch_one(name, is_speaking=is_speaking)
+            return await self._ask_once(name, is_speaking)
         except (RemoteError, BadSignature, LimitExceeded) as error:
             logger.info("No keys of %s from itself: %s", name, error)
             return None
-        self._just_fetched.set(name, fetched)
-        return fetched
+
+    async def _ask_once(self, name: ServerName, is_speaking: bool) -> KeyAnswer:
+        """Of several who ask at the same time one does; the others wait for its answer."""
+        before = self._fetch_count
+        async with self._one_at_a_time.of(name):
+            number, answer = self._fetched.get(name) or (0, None)
+            if answer is not None and number > before:
+                return answer
+            if name in self._silent:
+                raise Unreachable(name, "it did not tell its keys just now")
+            self._questions.take(name)
+            self._silent.set(name, True)
+            answer = await self.fetch_one(name, is_speaking=is_speaking)
+            self._silent.invalidate(name)
+            self._fetch_count += 1
+            self._fetched.set(name, (self._fetch_count, answer))
+            return answer
 
     async def _ask_notaries(self, wanted: Wanted, answers: Answers) -> None:
         for notary in self._notaries:
             lacking = _lacking(wanted, answers)
-            names = [name for name in lacking if name != notary.server_name]
+            names = [name for name in lacking if name != notary.server_name and self._may_ask(notary, name)]
             for at in range(0, len(names), NOTARY_BATCH):
                 batch = {name: lacking[name] for name in names[at : at + NOTARY_BATCH]}
                 try:
@@ -144,6 +151,13 @@ class KeyFetch:
                     logger.warning("No keys from the notary %s: %s", notary.server_name, error)
                     break
                 _merge(answers, told)
+
+    def _may_ask(self, notary: Notary, about: ServerName) -> bool:
+        try:
+            self._questions.take((notary.server_name, about))
+        except LimitExceeded:
+            return False
+        return True
 
     async def _ask_notary(self, notary: Notary, wanted: Wanted) -> list[KeyAnswer]:
         """What a notary tells, each answer checked by itself. Raises: RemoteError, BadSignature."""

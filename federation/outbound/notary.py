@@ -51,7 +51,7 @@ class NotaryAnswers:
             finally:
                 self._asking.release()
             stored.update(await self._stored(list(asked)))
-        told = [signing.sign_json(stored[name], self._own.server_name, self._own.signer) for name in stored]
+        told = [signing.sign_json(stored[name], str(self._own.server_name), self._own.signer) for name in stored]
         own = [self._own.published(self._clock.now_ms())] if any(self._own.is_own(name) for name in wanted) else []
         return [*own, *told]
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from federation.outbound.errors import Unreachable
 from matrix.ids import ServerName
 
 
@@ -74,16 +73,3 @@ class Wire(Protocol):
 async def collect(stream: WireStream) -> bytes:
     """The whole body. Raises: Unreachable, BadAnswer."""
     return b"".join([chunk async for chunk in stream])
-
-
-class NoWire:
-    """Nobody can be reached: of a server that stands alone."""
-
-    async def send(self, request: WireRequest) -> WireAnswer:
-        raise Unreachable(request.destination, "there is no network")
-
-    async def stream(self, request: WireRequest) -> WireStream:
-        raise Unreachable(request.destination, "there is no network")
-
-    async def close(self) -> None:
-        """Nothing is open."""

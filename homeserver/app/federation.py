@@ -11,13 +11,20 @@ from federation.inbound.keys import ServerKeysApi
 from federation.inbound.version import ServerVersionApi
 from federation.outbound.client import FederationClient
 from federation.outbound.destinations import BackOff, Destinations
+from federation.outbound.https import HttpsWire
 from federation.outbound.key_fetch import KeyFetch, Notary
 from federation.outbound.keys import ServerKeys
 from federation.outbound.notary import NotaryAnswers
 from federation.outbound.own_keys import OwnKeys
+from federation.outbound.resolve import Resolver
+from federation.outbound.srv import Srv, SystemDns
+from federation.outbound.tls import ClientTls, TlsSettings, WellKnownPolicy
 from federation.outbound.transport import Transport
-from federation.outbound.wire import NoWire, Wire
+from federation.outbound.well_known import WellKnown
+from federation.outbound.wire import Wire
 from homeserver.app.core import Core
+from homeserver.web.addresses import AddressRules
+from homeserver.web.agent import OutgoingHttp
 from matrix.server_keys import OldKey
 from matrix.signing import verify_key_from_base64
 from synapse_like_config.sections.keys import TrustedKeyServer
@@ -112,8 +119,30 @@ def key_apis(core: Core, federation: Federation) -> Sequence[object]:
     return [ServerKeysApi(own=federation.own_keys, notary=notary, clock=core.clock)]
 
 
-def build_wire(core: Core) -> Wire:
-    return NoWire()
+def build_wire(core: Core) -> HttpsWire:
+    """The real network."""
+    options, clock = core.config.federation, core.clock
+    rules = AddressRules.parse(options.ip_range_blacklist, options.ip_range_whitelist)
+    tls = ClientTls(
+        TlsSettings(
+            verifies=options.federation_verify_certificates,
+            unverified=options.federation_certificate_verification_whitelist,
+            authorities=options.federation_custom_ca_list,
+            minimum_version=options.federation_client_minimum_tls_version,
+        )
+    )
+    http = OutgoingHttp(reactor=core.reactor, rules=rules, policy=WellKnownPolicy(tls))
+    return HttpsWire(
+        reactor=core.reactor,
+        clock=clock,
+        resolver=Resolver(
+            well_known=WellKnown(get=http.get, clock=clock), srv=Srv(ask=SystemDns(core.reactor), clock=clock)
+        ),
+        tls=tls,
+        rules=rules,
+        metrics=core.metrics,
+        on_close=http.close,
+    )
 
 
 def _back_off(core: Core) -> BackOff:

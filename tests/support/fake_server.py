@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-import orjson
-
 from federation.outbound.wire import WireAnswer, WireRequest
+from homeserver.web.replies import dumps
 from matrix import hashing, signing
 from matrix.events import Json
 from matrix.ids import EventId, ServerName
@@ -80,7 +79,7 @@ class FakeServer:
         sent = {"Authorization": self.authorization(destination, method, target, json)}
         if json is not None:
             sent["Content-Type"] = "application/json"
-            body = body if body is not None else orjson.dumps(json)
+            body = body if body is not None else dumps(json)
         request = WireRequest(
             ServerName(destination), method, target, {**sent, **(headers or {})}, body, max_bytes=100 << 20
         )
@@ -141,4 +140,4 @@ def _wire_answer(said: Said) -> WireAnswer:
     if isinstance(said, WireAnswer):
         return said
     status, json = said if isinstance(said, tuple) else (200, said)
-    return WireAnswer(status, {"content-type": "application/json"}, orjson.dumps(json))
+    return WireAnswer(status, {"content-type": "application/json"}, dumps(json))

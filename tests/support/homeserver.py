@@ -22,7 +22,7 @@ from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from federation.outbound.wire import NoWire, Wire
+from federation.outbound.wire import Wire
 from homeserver.app import Server, assemble
 from homeserver.app.core import Core
 from homeserver.runtime.clock import Clock
@@ -34,6 +34,7 @@ from matrix.signing import SigningKey
 from storage.opened import open_storage
 from synapse_like_config import Config
 from tests.support.http import MemoryClient, Response
+from tests.support.no_wire import NoWire
 
 SERVER = ServerName("hearth.test")
 V3 = "/_matrix/client/v3"

@@ -1,0 +1,146 @@
+"""Which server asks: good and forged signatures of requests."""
+
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from homeserver.web.call import Call
+from homeserver.web.replies import Answer
+from homeserver.web.router import Access, Body, Router, route
+from matrix.ids import ServerName
+from matrix.signing import SigningKey
+from tests.support.fake_server import FakeServer
+from tests.support.federation import Network
+from tests.support.homeserver import Homeserver
+from tests.support.http import MemoryClient, Response
+
+ONE, EVIL = ServerName("one.test"), ServerName("evil.test")
+PATH = "/_matrix/federation/v1/probe/%21room%3Aone.test?a=b"
+BODY = {"content": [1, {"ä": "ö"}]}
+
+
+class Probe:
+    """Says who asks."""
+
+    @route("PUT", "/_matrix/federation/v1/probe/{name}", access=Access.SERVER)
+    @route("GET", "/_matrix/federation/v1/probe/{name}", access=Access.SERVER, body=Body.NONE)
+    async def probe(self, call: Call, name: str) -> Answer:
+        return {"origin": call.origin}
+
+
+class Ask:
+    """Asks the probe of a server."""
+
+    def __init__(self, homeserver: Homeserver) -> None:
+        router = Router()
+        router.add(Probe(), authenticate=homeserver.server.federation.authenticator)
+        self._http = MemoryClient(router, reactor=reactor)
+
+    async def __call__(
+        self, authorization: str | None, method: str = "PUT", body: Any = BODY, path: str = PATH
+    ) -> Response:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return await self._http.request(method, path, json=body, headers=headers)
+
+
+async def test_a_signed_request_is_its_origins(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    response = await ask(evil.authorization(ONE, "PUT", PATH, BODY))
+    assert (response.status, response.json) == (200, {"origin": EVIL})
+    response = await ask(evil.authorization(ONE, "GET", PATH), "GET", None)
+    assert response.json == {"origin": EVIL}
+
+
+async def test_a_key_is_fetched_once(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    for _ in range(3):
+        assert (await ask(evil.authorization(ONE, "PUT", PATH, BODY))).status == 200
+    assert len(network.sent("/_matrix/key/v2/")) == 1
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(lambda evil: None, id="no header"),
+        pytest.param(lambda evil: "Bearer abc", id="an access token"),
+        pytest.param(lambda evil: evil.authorization("two.test", "PUT", PATH, BODY), id="for another server"),
+        pytest.param(
+            lambda evil: evil.authorization("two.test", "PUT", PATH, BODY).replace("two.test", ONE), id="replayed"
+        ),
+        pytest.param(lambda evil: evil.authorization(ONE, "POST", PATH, BODY), id="another method"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH + "c", BODY), id="another query"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, {"content": [2]}), id="another body"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, None), id="no body"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, BODY).replace("evil", "gone"), id="unreachable"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, BODY).replace("evil.test", ONE), id="ourselves"),
+        pytest.param(
+            lambda evil: evil.authorization(ONE, "PUT", PATH, BODY).replace(":fake", ":other"), id="no such key"
+        ),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, BODY)[:-9] + '"', id="half a signature"),
+        pytest.param(lambda evil: evil.authorization(ONE, "PUT", PATH, BODY) + ',sig="AB"', id="two signatures"),
+    ],
+)
+async def test_a_forged_request_is_refused(network: Network, forge: Any) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    response = await ask(forge(evil))
+    assert (response.status, response.errcode) == (401, "M_UNAUTHORIZED")
+
+
+async def test_a_body_that_is_no_json_is_refused(network: Network) -> None:
+    homeserver, evil = await network.start(ONE), FakeServer(network, EVIL)
+    router = Router()
+    router.add(Probe(), authenticate=homeserver.server.federation.authenticator)
+    headers = {"Authorization": evil.authorization(ONE, "PUT", PATH, {})}
+    response = await MemoryClient(router, reactor=reactor).request("PUT", PATH, body=b"{", headers=headers)
+    assert (response.status, response.errcode) == (400, "M_NOT_JSON")
+
+
+async def test_a_key_that_is_valid_no_more_signs_nothing(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    evil.valid_until_ms = 1_600_000_000_000
+    assert (await ask(evil.authorization(ONE, "PUT", PATH, BODY))).status == 401
+
+
+async def test_a_rotated_key_is_learnt_at_once(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    await ask(evil.authorization(ONE, "PUT", PATH, BODY))
+    evil.key = SigningKey.from_seed("new", b"n" * 32)
+    assert (await ask(evil.authorization(ONE, "PUT", PATH, BODY))).status == 200
+
+
+async def test_made_up_key_ids_do_not_make_us_ask_for_ever(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    for number in range(30):
+        await ask(evil.authorization(ONE, "PUT", PATH, BODY).replace(":fake", f":made_up{number}"))
+    assert len(network.sent("/_matrix/key/v2/")) <= 6
+
+
+async def test_made_up_servers_are_asked_once(network: Network) -> None:
+    ask, evil = Ask(await network.start(ONE)), FakeServer(network, EVIL)
+    for _ in range(5):
+        await ask(evil.authorization(ONE, "PUT", PATH, BODY).replace("evil", "gone"))
+    assert len(network.sent("/_matrix/key/v2/", destination="gone.test")) == 1
+
+
+async def test_only_servers_on_the_list_may_ask(network: Network) -> None:
+    homeserver = await network.start(ONE, "federation_domain_whitelist: [good.test]\n")
+    ask, evil, good = Ask(homeserver), FakeServer(network, EVIL), FakeServer(network, "good.test")
+    response = await ask(evil.authorization(ONE, "PUT", PATH, BODY))
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+    assert (await ask(good.authorization(ONE, "PUT", PATH, BODY))).status == 200
+    assert not network.sent(destination=EVIL)
+
+
+async def test_who_speaks_to_us_is_left_alone_no_more(network: Network) -> None:
+    homeserver, evil = await network.start(ONE), FakeServer(network, EVIL)
+    destinations = homeserver.server.federation.destinations
+    heard: Deferred[ServerName] = Deferred()
+    destinations.on_up(heard.callback)
+    destinations.failed(EVIL, homeserver.core.clock.now_ms())
+    assert destinations.retry_at_ms(EVIL) is not None
+    assert (await Ask(homeserver)(evil.authorization(ONE, "PUT", PATH, BODY))).status == 200
+    assert destinations.retry_at_ms(EVIL) is None
+    await heard
+    assert destinations.retry_at_ms(EVIL) is None
