@@ -54,9 +54,29 @@ class _Unread:
     upto: int
     read: dict[str | None, int]
     notices: list[Notice] = field(factory=list)
+    highlights: int = 0  # of the notices: every sync asks for it
 
     def has_read(self, thread: str, position: int) -> bool:
         return position <= max(self.read.get(None, 0), self.read.get(thread, 0))
+
+    def add(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        self.highlights += notice.highlight
+        if len(self.notices) > MAX_EVENTS:
+            self.highlights -= self.notices.pop(0).highlight
+
+    def as_json(self, *, by_thread: bool) -> dict[str, Any]:
+        if not by_thread:
+            counts = {"notification_count": len(self.notices), "highlight_count": self.highlights}
+            return {"unread_notifications": counts}
+        threads: dict[str, list[Notice]] = {}
+        for notice in self.notices:
+            threads.setdefault(notice.thread, []).append(notice)
+        main = threads.pop(MAIN, [])
+        return {
+            "unread_notifications": _count(main),
+            "unread_thread_notifications": {root: _count(of_thread) for root, of_thread in threads.items()},
+        }
 
 
 class Unread:
@@ -74,7 +94,7 @@ class Unread:
     async def counts(self, user_id: str, room_nids: Sequence[int], *, by_thread: bool) -> Mapping[int, dict[str, Any]]:
         """`unread_notifications`, and with `by_thread` also `unread_thread_notifications`, by room."""
         states = await self._states(user_id, room_nids)
-        return {room_nid: _as_json(state.notices, by_thread) for room_nid, state in states.items()}
+        return {room_nid: state.as_json(by_thread=by_thread) for room_nid, state in states.items()}
 
     async def notices(self, user_id: str, room_nids: Sequence[int]) -> Mapping[int, Sequence[Notice]]:
         """The unread events themselves, by room, in their order. Not to be changed, nor kept over an await."""
@@ -148,8 +168,7 @@ class Unread:
         for stored, actions in zip(counted, await self._judging.judge(user_id, room_nid, counted), strict=True):
             thread = thread_root(stored.event.content) or MAIN
             if actions.notify and not state.has_read(thread, stored.position):
-                state.notices.append(Notice(stored.nid, stored.position, thread, actions))
-        del state.notices[:-MAX_EVENTS]
+                state.add(Notice(stored.nid, stored.position, thread, actions))
 
 
 def _read(known: Iterable[ReadUpto], rooms: RoomsOfUser, room_nid: int) -> dict[str | None, int]:
@@ -160,19 +179,6 @@ def _read(known: Iterable[ReadUpto], rooms: RoomsOfUser, room_nid: int) -> dict[
         if receipt.receipt_type in ("m.read", "m.read.private"):
             read[receipt.thread_id] = max(read.get(receipt.thread_id, 0), receipt.event_position)
     return read
-
-
-def _as_json(notices: Sequence[Notice], by_thread: bool) -> dict[str, Any]:
-    if not by_thread:
-        return {"unread_notifications": _count(notices)}
-    threads: dict[str, list[Notice]] = {}
-    for notice in notices:
-        threads.setdefault(notice.thread, []).append(notice)
-    main = threads.pop(MAIN, [])
-    return {
-        "unread_notifications": _count(main),
-        "unread_thread_notifications": {root: _count(of_thread) for root, of_thread in threads.items()},
-    }
 
 
 def _count(notices: Sequence[Notice]) -> dict[str, int]:
