@@ -16,7 +16,8 @@ from federation.outbound.tls import TlsSettings
 from federation.outbound.wire import WireRequest, collect
 from homeserver.web.addresses import AddressRules
 from matrix.ids import ServerName
-from tests.integration.federation.tls_servers import DAY, NOW, Authority, Raw, RawServer, fault_of, make_wire
+from tests.integration.federation.tls_servers import Raw, RawServer, fault_of, make_wire
+from tests.support.certificates import DAY, NOW, Authority
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 Answer = Callable[[Raw], None]
