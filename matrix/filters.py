@@ -22,6 +22,7 @@ from matrix.filter_input import (
     parse_user_ids,
 )
 from matrix.property_paths import parse_path
+from matrix.relations import relation
 
 Json = dict[str, Any]
 
@@ -90,6 +91,8 @@ class EventFilter:
     senders: Chosen = Chosen()
     rooms: Chosen = Chosen()
     contains_url: bool | None = None
+    # How the events themselves relate to others: MSC3874.
+    rel_types: Chosen = Chosen()
     lazy_load_members: bool = False
     include_redundant_members: bool = False
     unread_thread_notifications: bool = False
@@ -101,7 +104,8 @@ class EventFilter:
     @is_empty.default
     def _says_nothing(self) -> bool:
         types = self.types is None and self.not_types is None
-        return types and self.senders.is_empty and self.rooms.is_empty and self.contains_url is None
+        identifiers = self.senders.is_empty and self.rooms.is_empty and self.rel_types.is_empty
+        return types and identifiers and self.contains_url is None
 
     def allows(
         self, event_type: str, sender: str | None, room_id: str | None = None, content: Mapping[str, Any] | None = None
@@ -135,7 +139,12 @@ class EventFilter:
         return self.types is None or self.types.matches(event_type)
 
     def _allows_content(self, content: Mapping[str, Any]) -> bool:
-        return self.contains_url is None or isinstance(content.get("url"), str) == self.contains_url
+        if self.contains_url is not None and isinstance(content.get("url"), str) != self.contains_url:
+            return False
+        if self.rel_types.is_empty:
+            return True
+        related = relation(content)
+        return self.rel_types.allows(None if related is None else related.rel_type)
 
 
 @frozen
@@ -237,6 +246,7 @@ def parse_event_filter(body: Any, name: str = "the filter") -> EventFilter:
     types, not_types = parse_texts(parts, "types"), parse_texts(parts, "not_types")
     rel_types, related = parse_texts(parts, "related_by_rel_types"), parse_texts(parts, "related_by_senders")
     senders = parse_user_ids(parts, "senders")
+    own, never = _parse_relations(parts, "rel_types"), _parse_relations(parts, "not_rel_types")
     return EventFilter(
         limit=parse_limit(parts),
         types=None if types is None else TypePatterns.of(types),
@@ -244,6 +254,7 @@ def parse_event_filter(body: Any, name: str = "the filter") -> EventFilter:
         senders=Chosen(senders, parse_user_ids(parts, "not_senders") or frozenset()),
         rooms=_parse_rooms(parts),
         contains_url=parse_bool(parts, "contains_url"),
+        rel_types=Chosen(own or None, never),
         lazy_load_members=parse_bool(parts, "lazy_load_members") or False,
         include_redundant_members=parse_bool(parts, "include_redundant_members") or False,
         unread_thread_notifications=parse_bool(parts, "unread_thread_notifications") or False,
@@ -251,6 +262,11 @@ def parse_event_filter(body: Any, name: str = "the filter") -> EventFilter:
         related_by_rel_types=frozenset(rel_types) if rel_types else None,
         related_by_senders=frozenset(related) if related else None,
     )
+
+
+def _parse_relations(parts: Json, name: str) -> frozenset[str]:
+    """By MSC3874's name, or the one that it has until it is in the specification."""
+    return frozenset(parse_texts(parts, name) or parse_texts(parts, f"org.matrix.msc3874.{name}") or ())
 
 
 def _parse_rooms(parts: Json) -> Chosen:

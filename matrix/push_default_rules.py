@@ -53,6 +53,18 @@ def _underride(rule_id: str, *conditions: Json, actions: tuple[Action, ...]) -> 
     return DefaultRule(rule_id, "underride", conditions, actions)
 
 
+# MSC3930: polls are no part of the specification yet, and so the rules have no other names.
+_POLLS = ".org.matrix.msc3930.rule"
+
+
+def _poll_rules(what: str) -> tuple[DefaultRule, DefaultRule]:
+    event_type = _match("type", f"org.matrix.msc3381.poll.{what}")
+    return (
+        _underride(f"{_POLLS}.poll_{what}_one_to_one", _TWO_MEMBERS, event_type, actions=("notify", _sound("default"))),
+        _underride(f"{_POLLS}.poll_{what}", event_type, actions=("notify",)),
+    )
+
+
 DEFAULT_RULES: tuple[DefaultRule, ...] = (
     _override(MASTER, enabled=False),
     _override(".m.rule.suppress_notices", _match("content.msgtype", "m.notice")),
@@ -87,6 +99,7 @@ DEFAULT_RULES: tuple[DefaultRule, ...] = (
         ".m.rule.suppress_edits",
         {"kind": "event_property_is", "key": r"content.m\.relates_to.rel_type", "value": "m.replace"},
     ),
+    _override(f"{_POLLS}.poll_response", _match("type", "org.matrix.msc3381.poll.response")),
     _underride(".m.rule.call", _match("type", "m.call.invite"), actions=("notify", _sound("ring"))),
     _underride(
         ".m.rule.encrypted_room_one_to_one",
@@ -102,6 +115,8 @@ DEFAULT_RULES: tuple[DefaultRule, ...] = (
     ),
     _underride(".m.rule.message", _match("type", "m.room.message"), actions=("notify",)),
     _underride(".m.rule.encrypted", _match("type", "m.room.encrypted"), actions=("notify",)),
+    *_poll_rules("start"),
+    *_poll_rules("end"),
 )
 
 DEFAULT_RULES_BY_ID: Mapping[str, DefaultRule] = {rule.rule_id: rule for rule in DEFAULT_RULES}

@@ -3,13 +3,13 @@
 Contents are JSON as text, ready to be sent. Tags are the m.tag of a room.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 from psycopg2.extensions import cursor as Cursor
 
-from storage.change import Delete, Insert
+from storage.change import Change, Custom, Delete, Entry, Insert, Kind
 
 TAG = "m.tag"
 
@@ -19,7 +19,23 @@ PUT = Insert(
     key=("user_id", "room_id", "type"),
     on_conflict="update",
 )
+# Who reads along hears of an empty content, once: what is not there, or deleted already, is left alone.
+REMOVE = Custom(
+    {"user_id": "text", "room_id": "text", "type": "text", "position": "bigint"},
+    "UPDATE account_data a SET content = '{}', deleted = true, position = v.position FROM {v}"
+    " WHERE a.user_id = v.user_id AND a.room_id = v.room_id AND a.type = v.type AND NOT a.deleted",
+    key_indexes=(0, 1, 2),
+)
 DELETE_ALL = Delete("account_data", {"user_id": "text"})
+# What a device keeps for itself goes with it: MSC3890.
+_OF_DEVICES = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")
+
+
+def rows_for_deleted_devices(change: Change, user_id: str, device_ids: Iterable[str]) -> None:
+    for device_id in device_ids:
+        for kind in (prefix + device_id for prefix in _OF_DEVICES):
+            entry = Entry(Kind.ACCOUNT_DATA, user_id=user_id, body={"room_id": "", "type": kind})
+            change.put(REMOVE, (user_id, "", kind, change.announce(entry)))
 
 
 def find(cur: Cursor, user_id: str, room_id: str, kind: str) -> str | None:
@@ -32,14 +48,14 @@ def find(cur: Cursor, user_id: str, room_id: str, kind: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def contents_of(cur: Cursor, user_ids: list[str], kind: str) -> dict[str, str]:
-    """The global account data of one type of several users, by user."""
+def contents_of_kinds(cur: Cursor, user_ids: list[str], kinds: list[str]) -> list[tuple[str, str, str]]:
+    """(user_id, type, content) of the global account data of some types of several users."""
     cur.execute(
-        "SELECT user_id, content FROM account_data"
-        " WHERE user_id = ANY(%s) AND room_id = '' AND type = %s AND NOT deleted",
-        (user_ids, kind),
+        "SELECT user_id, type, content FROM account_data"
+        " WHERE user_id = ANY(%s) AND room_id = '' AND type = ANY(%s) AND NOT deleted",
+        (user_ids, kinds),
     )
-    return dict(cur.fetchall())
+    return cur.fetchall()
 
 
 def all_of(cur: Cursor, user_id: str) -> list[tuple[str, str, str]]:

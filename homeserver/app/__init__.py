@@ -54,6 +54,13 @@ UNSTABLE_FEATURES = {
     "org.matrix.msc3771": True,
     "org.matrix.msc3773": True,
     "org.matrix.msc3440.stable": True,
+    "org.matrix.msc3391": True,
+    "org.matrix.msc3874": True,
+    "org.matrix.msc3881": True,
+    "org.matrix.msc3890": True,
+    "org.matrix.msc3930": True,
+    "org.matrix.msc3967": True,
+    "org.matrix.msc4155": True,
 }
 
 

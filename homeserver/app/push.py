@@ -13,10 +13,12 @@ from homeserver.client_api.notifications import NotificationsApi
 from homeserver.client_api.pushers import PushersApi
 from homeserver.services.push.delivery import EVERY_S, FLUSH_EVERY_S, PushDelivery
 from homeserver.services.push.due import DueEvents
+from homeserver.services.push.due_invites import DueInvites
 from homeserver.services.push.gateway import Gateway, Notifications
 from homeserver.services.push.notifications import NotificationList
 from homeserver.services.push.pushers import Pushers
 from homeserver.services.push.telling import Telling
+from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.web.addresses import AddressRules
 from homeserver.web.agent import OutgoingHttp
 from storage.pushers import SHARDS
@@ -71,10 +73,14 @@ def _telling(core: Core, users: Users, rooms: Rooms, http: OutgoingHttp) -> Tell
     return Telling(
         due=DueEvents(
             unread=rooms.unread,
-            judging=rooms.judging,
-            heads=rooms.heads,
             members=rooms.members,
             events=core.storage.events,
+            invites=DueInvites(
+                judging=rooms.judging,
+                events=core.storage.events,
+                database=core.storage.database,
+                hidden_from=InvitePermission(database=core.storage.database).hidden_from,
+            ),
             ignored=users.ignored.of,
             by_room=options.group_unread_count_by_room,
         ),

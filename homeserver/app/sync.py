@@ -13,6 +13,7 @@ from homeserver.client_api.push_rules import PushRulesApi
 from homeserver.client_api.receipts import ReceiptsApi
 from homeserver.client_api.sync import SyncApi
 from homeserver.client_api.typing import TypingApi
+from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.summary import Summaries
 from homeserver.services.sync.alike import AlikeRooms
 from homeserver.services.sync.as_of import AsOf
@@ -93,7 +94,12 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
                 clock=core.clock,
             ),
         ),
-        invited=InvitedRooms(heads=heads, events=events, database=database),
+        invited=InvitedRooms(
+            heads=heads,
+            events=events,
+            database=database,
+            hidden_from=InvitePermission(database=database).hidden_from,
+        ),
         writer=RoomWriter(
             events=events,
             database=database,

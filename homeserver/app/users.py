@@ -39,6 +39,7 @@ from homeserver.services.users.shared_secret import SharedSecretRegistration
 from homeserver.services.users.stages import PasswordStage
 from homeserver.services.users.ui_auth import DUMMY, PASSWORD, REGISTRATION_TOKEN, Dummy, UiAuth
 from matrix.ids import UserId
+from storage.account_data import rows_for_deleted_devices as account_data_rows
 from storage.device_keys import rows_for_deleted_devices
 from storage.pushers import rows_for_deleted_devices as pusher_rows
 from synapse_like_config.units import Rate
@@ -100,7 +101,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         commit=commit,
         sessions=sessions,
         last_seen=last_seen,
-        removals=[rows_for_deleted_devices, pusher_rows],
+        removals=[rows_for_deleted_devices, pusher_rows, account_data_rows],
     )
     registration = Registration(
         db=db,

@@ -10,7 +10,7 @@ from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import client, route
 from matrix.ids import RoomId, UserId
 
-_MSC3391 = "/_matrix/client/unstable/org.matrix.msc3391"
+_MSC3391 = "org.matrix.msc3391"
 _GLOBAL = "/user/{user_id}/account_data/{kind}"
 _ROOM = "/user/{user_id}/rooms/{room_id}/account_data/{kind}"
 
@@ -27,7 +27,7 @@ class AccountDataApi:
     async def put_global(self, call: Call, user_id: UserId, kind: str) -> Answer:
         return await self._put(call, user_id, GLOBAL, kind)
 
-    @route("DELETE", _MSC3391 + _GLOBAL)
+    @route("DELETE", *client(_GLOBAL, unstable=_MSC3391))
     async def delete_global(self, call: Call, user_id: UserId, kind: str) -> Answer:
         return await self._delete(call, user_id, GLOBAL, kind)
 
@@ -39,7 +39,7 @@ class AccountDataApi:
     async def put_of_room(self, call: Call, user_id: UserId, room_id: RoomId, kind: str) -> Answer:
         return await self._put(call, user_id, room_id, kind)
 
-    @route("DELETE", _MSC3391 + _ROOM)
+    @route("DELETE", *client(_ROOM, unstable=_MSC3391))
     async def delete_of_room(self, call: Call, user_id: UserId, room_id: RoomId, kind: str) -> Answer:
         return await self._delete(call, user_id, room_id, kind)
 

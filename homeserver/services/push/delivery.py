@@ -19,7 +19,7 @@ from attrs import define, field
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.tasks import Tasks
-from homeserver.services.push.due import Due
+from homeserver.services.push.due_invites import Due
 from homeserver.services.push.pushers import Pushers
 from homeserver.services.push.telling import Telling, Told
 from homeserver.services.rooms.members import Members
@@ -280,7 +280,7 @@ class PushDelivery:
         pusher = worker.pusher
         if not await self._heed(worker, pusher, await self._telling.tell(pusher, due)):
             return False
-        worker.position = worker.written = due.stored.position
+        worker.position = worker.written = due.position
         await self._pushers.have_sent({pusher.pusher_id: worker.position})
         return True
 

@@ -2,24 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Collection
 
-from attrs import frozen
-
-from homeserver.services.push.judging import Judging
+from homeserver.services.push.due_invites import Due, DueInvites
 from homeserver.services.push.unread import Unread
-from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
 from matrix.ids import UserId
-from matrix.push_eval import Actions
-from storage.events import Events, StoredEvent
+from storage.events import Events
 
 # After a long time away: nobody reads more.
 MAX_DUE = 100
-
-
-@frozen
-class Due:
-    stored: StoredEvent
-    actions: Actions
 
 
 class DueEvents:
@@ -29,18 +19,16 @@ class DueEvents:
         self,
         *,
         unread: Unread,
-        judging: Judging,
-        heads: Heads,
         members: Members,
         events: Events,
-        ignored: Callable[[str], Awaitable[Collection[str]]],
+        invites: DueInvites,
+        ignored: Callable[[UserId], Awaitable[Collection[str]]],
         by_room: bool = True,
     ) -> None:
         self._unread = unread
-        self._judging = judging
-        self._heads = heads
         self._members = members
         self._events = events
+        self._invites = invites
         self._ignored = ignored
         self._by_room = by_room
 
@@ -49,9 +37,7 @@ class DueEvents:
         rooms = await self._members.rooms_of(user_id)
         known = {nid: rooms[nid] for nid in room_nids if nid in rooms}
         joined = [nid for nid, row in known.items() if row.membership == "join"]
-        invites = [
-            row.event_nid for row in known.values() if row.membership == "invite" and since < row.position <= upto
-        ]
+        invites = [row for row in known.values() if row.membership == "invite" and since < row.position <= upto]
         notices = [
             notice
             for of_room in (await self._unread.notices(user_id, joined)).values()
@@ -59,23 +45,14 @@ class DueEvents:
             if since < notice.position <= upto
         ]
         notices = sorted(notices, key=lambda notice: notice.position)[-MAX_DUE:]
-        stored = await self._events.get([*(notice.nid for notice in notices), *invites])
-        due = [Due(stored[notice.nid], notice.actions) for notice in notices if notice.nid in stored]
-        due += await self._judged(user_id, [stored[nid] for nid in invites if nid in stored])
+        stored = await self._events.get(notice.nid for notice in notices)
+        due = [Due(stored[one.nid], one.position, one.actions) for one in notices if one.nid in stored]
+        due += await self._invites.find(user_id, invites)
         ignored = await self._ignored(user_id)
         return sorted(
             (one for one in due if one.stored.event.sender not in ignored and one.stored.redacted_by is None),
-            key=lambda one: one.stored.position,
+            key=lambda one: one.position,
         )
-
-    async def _judged(self, user_id: UserId, invites: list[StoredEvent]) -> list[Due]:
-        due = []
-        for stored in invites:
-            if await self._heads.get_many([stored.room_nid]):
-                actions = (await self._judging.judge(user_id, stored.room_nid, [stored]))[0]
-                if actions.notify:
-                    due.append(Due(stored, actions))
-        return due
 
     async def badge(self, user_id: UserId) -> int:
         """Invitations, and rooms with unread events that the user wants to hear of (or these events)."""

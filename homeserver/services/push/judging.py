@@ -41,6 +41,11 @@ class Judging:
             for stored in events
         ]
 
+    async def judge_invite(self, user_id: str, stored: StoredEvent) -> Actions:
+        """For an invite to a room that this server may know nothing of."""
+        facts = PushEvent(client_event(stored.event), member_count=0, sender_level=0, required_level=_unknown_level)
+        return (await self._rules.evaluator_of(user_id)).evaluate(facts, user_id, None)
+
     async def _gather(self, head: Head, state: Mapping[StateKey, StoredEvent], events: Iterable[StoredEvent]) -> None:
         create, levels = state.get(CREATE), state.get(POWER_LEVELS)
         power = PowerLevels.of(head.version, create.event if create else None, levels.event if levels else None)
@@ -58,3 +63,8 @@ class Judging:
 def _display_name(member: StoredEvent | None) -> str | None:
     name = None if member is None else member.event.content.get("displayname")
     return name if isinstance(name, str) else None
+
+
+def _unknown_level(notification: str) -> int:
+    """The default, for a room whose power levels are not known."""
+    return 50

@@ -6,7 +6,8 @@ from attrs import frozen
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
-from homeserver.services.push.due import Due, DueEvents
+from homeserver.services.push.due import DueEvents
+from homeserver.services.push.due_invites import Due
 from homeserver.services.push.gateway import Gateway, Notifications, badge_only
 from homeserver.web.agent import FetchFailed
 from storage.pushers import Pusher

@@ -5,7 +5,7 @@ Of a room that this server is not in it is what another server has shown.
 Source: client-server API, "Stripped state"; GET /sync, `invite_state`, `knock_state`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import orjson
 
@@ -15,6 +15,7 @@ from homeserver.services.sync.answer import Answer, events_object
 from homeserver.services.sync.request import Window
 from matrix.client_format import stripped_state
 from matrix.events import Json, StateKey
+from matrix.ids import UserId
 from storage import out_of_band, state
 from storage.database import Database
 from storage.events import Events, StoredEvent
@@ -23,11 +24,16 @@ from storage.memberships import Membership
 Memberships = Mapping[int, Membership]
 
 
+# Those of the inviters whose invites the user does not want to see.
+HiddenFrom = Callable[[UserId, Collection[UserId]], Awaitable[Collection[str]]]
+
+
 class InvitedRooms:
-    def __init__(self, *, heads: Heads, events: Events, database: Database) -> None:
+    def __init__(self, *, heads: Heads, events: Events, database: Database, hidden_from: HiddenFrom) -> None:
         self._heads = heads
         self._events = events
         self._database = database
+        self._hidden_from = hidden_from
 
     async def add(self, window: Window, invites: Memberships, knocks: Memberships, answer: Answer) -> None:
         """Those that are newer than the window's begin; in an initial sync all."""
@@ -42,10 +48,12 @@ class InvitedRooms:
         own = await self._events.get(row.event_nid for row in rooms.values())
         lacking = [row.event_nid for row in rooms.values() if row.event_nid not in own]
         outside = await self._database.read(out_of_band.find, lacking) if lacking else {}
+        senders = {one.event.sender for one in own.values()} | {one.event.event.sender for one in outside.values()}
+        hidden = {*window.ignored, *(await self._hidden_from(window.user_id, senders) if senders else ())}
         for room_nid, row in rooms.items():
             elsewhere = outside.get(row.event_nid)
             member = own.get(row.event_nid) if elsewhere is None else elsewhere.event
-            if member is None or member.event.sender in window.ignored:
+            if member is None or member.event.sender in hidden:
                 continue
             if elsewhere is None:
                 state = [stripped_state(one.event) for one in await self._state_at(room_nid, row.position, member)]

@@ -43,7 +43,10 @@ class AccountData:
         return content.encode()
 
     async def set(self, user_id: UserId, room_id: str, kind: str, content: dict[str, Any]) -> None:
-        """For clients. Raises: MatrixError 405 for what the server manages."""
+        """For clients; an empty content deletes (MSC3391). Raises: MatrixError 405 for what the server manages."""
+        if not content:
+            await self.delete(user_id, room_id, kind)
+            return
         _check_type(kind)
         change = Change()
         put(change, user_id, room_id, kind, content)

@@ -88,6 +88,18 @@ async def test_deleted_data_is_gone_but_told(server: Server) -> None:
     assert await server.db.read(account_data.all_of, alice.user_id) == []
 
 
+@pytest.mark.parametrize("room", [None, ROOM])
+async def test_an_empty_content_deletes(server: Server, room: str | None) -> None:
+    alice = await server.register()
+    await alice.ask("PUT", path(alice, "a", room), {"n": 1})
+    before = server.stream.position
+    assert (await alice.ask("PUT", path(alice, "a", room), {})).status == 200
+    assert (await alice.get(path(alice, "a", room))).status == 404
+    changed = await server.db.read(account_data.changed_since, alice.user_id, before, server.stream.position)
+    assert changed == [(room or "", "a", "{}")]
+    assert (await alice.ask("DELETE", path(alice, "a", room))).status == 200
+
+
 async def test_ignored_users_are_known_at_once(server: Server) -> None:
     alice = await server.register()
     assert await server.ignored_users.of(alice.user_id) == frozenset()

@@ -48,8 +48,21 @@ def refused(kind: Kind, rule_id: str, body: Any) -> MatrixError:
 def test_the_default_rules_are_word_for_word_those_of_the_specification() -> None:
     text = FIXTURE.read_text().replace("[the user's Matrix ID]", ALICE)
     shown = client_form(EMPTY, ALICE)["global"]
-    assert shown["override"] + shown["underride"] == orjson.loads(text)
+    rules = [rule for rule in shown["override"] + shown["underride"] if ".msc3930." not in rule["rule_id"]]
+    assert rules == orjson.loads(text)
     assert shown["content"] == shown["room"] == shown["sender"] == []
+
+
+def test_polls_have_rules_of_their_own() -> None:
+    shown = client_form(EMPTY, ALICE)["global"]
+    polls = {rule["rule_id"].rpartition(".")[2]: rule for rule in shown["override"] + shown["underride"]}
+    assert polls["poll_response"]["actions"] == []
+    assert polls["poll_end"]["conditions"] == [
+        {"kind": "event_match", "key": "type", "pattern": "org.matrix.msc3381.poll.end"}
+    ]
+    assert polls["poll_start_one_to_one"]["actions"] == ["notify", {"set_tweak": "sound", "value": "default"}]
+    names = [name for name in polls if name.startswith("poll_start")]
+    assert names == ["poll_start_one_to_one", "poll_start"]
 
 
 def test_rules_of_the_user_stand_before_the_default_ones_but_for_the_master_rule() -> None:
