@@ -8,7 +8,15 @@ from twisted.internet.threads import deferToThreadPool
 from homeserver.app.core import Core
 from homeserver.app.users import Users
 from homeserver.services.users.last_seen import EVERY_S
-from storage import commit, devices, event_transactions, stream, to_device
+from storage import (
+    commit,
+    devices,
+    event_transactions,
+    federation_queue,
+    received_transactions,
+    stream,
+    to_device,
+)
 from storage.database import Query
 from storage.embedded import EmbeddedPostgres
 
@@ -45,6 +53,8 @@ def start_upkeep(core: Core, users: Users) -> None:
         "trim.event_transactions": lambda: _run(core, event_transactions.trim, now_ms()),
         "trim.to_device_transactions": lambda: _run(core, to_device.trim_transactions, now_ms() - day_ms),
         "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),
+        "trim.federation_queue": lambda: _run(core, federation_queue.trim),
+        "trim.federation_received": lambda: _run(core, received_transactions.trim, now_ms()),
         "trim.ui_auth": trim_ui_auth,
     }
     core.tasks.repeat("process.collections", FREEZE_EVERY_S, _keep_collections_short)
