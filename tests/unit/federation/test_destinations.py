@@ -1,0 +1,154 @@
+"""Servers that do not answer: how long they are left alone, and what it costs."""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock as Reactor
+
+from federation.outbound.destinations import BackOff, Destinations
+from federation.outbound.errors import Unreachable
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.tasks import Tasks
+from matrix.ids import ServerName
+from storage.change import Change
+from storage.destinations import Failing
+
+GONE = ServerName("gone.test")
+MINUTE, HOUR = 60_000, 3_600_000
+
+
+class Store:
+    """The table, without a database. `writes` counts statements."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Failing] = {}
+        self.writes = 0
+
+    def read(self, _: Any, limit: int) -> "Deferred[dict[str, Failing]]":
+        return succeed(dict(self.rows))
+
+    def run(self, _: Any, failing: Any, answering: Any) -> "Deferred[None]":
+        self.writes += 1
+        self.rows.update(failing)
+        for name in answering:
+            self.rows.pop(name, None)
+        return succeed(None)
+
+
+class World:
+    def __init__(self, store: Store | None = None) -> None:
+        self.reactor = Reactor()
+        self.reactor.advance(1_700_000_000)
+        self.store = store or Store()
+        self.told: list[Change] = []
+        clock, metrics = Clock(self.reactor), Metrics()
+
+        async def commit(change: Change) -> None:
+            self.told.append(change)
+            self.destinations.read_stream(change.entries)
+
+        self.destinations = Destinations(
+            database=self.store,  # type: ignore[arg-type]
+            commit=commit,  # type: ignore[arg-type]
+            clock=clock,
+            tasks=Tasks(clock=clock, metrics=metrics),
+            metrics=metrics,
+            back_off=BackOff(first_ms=MINUTE, factor=2.0, longest_ms=HOUR),
+            chance=lambda: 0.0,
+        )
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.reactor.seconds() * 1000)
+
+    def fail(self, name: ServerName = GONE) -> None:
+        self.destinations.failed(name, self.now_ms)
+
+    def pause_ms(self, name: ServerName = GONE) -> int:
+        at_ms = self.destinations.retry_at_ms(name)
+        return 0 if at_ms is None else at_ms - self.now_ms
+
+
+def test_each_failure_doubles_the_pause_up_to_an_hour() -> None:
+    world, pauses = World(), []
+    for _ in range(8):
+        world.fail()
+        pauses.append(world.pause_ms() // MINUTE)
+        world.reactor.advance(world.pause_ms() / 1000)
+        assert world.pause_ms() == 0
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_jitter_only_shortens_the_pause() -> None:
+    world = World()
+    world.destinations._chance = lambda: 1.0
+    world.fail()
+    assert world.pause_ms() == 0.8 * MINUTE
+
+
+def test_nobody_is_asked_during_the_pause() -> None:
+    world = World()
+    world.destinations.check(GONE)
+    world.fail()
+    with pytest.raises(Unreachable, match="60 s"):
+        world.destinations.check(GONE)
+    world.reactor.advance(60)
+    world.destinations.check(GONE)
+
+
+def test_requests_that_fail_together_count_once() -> None:
+    world = World()
+    asked_at_ms = world.now_ms
+    world.reactor.advance(10)
+    for _ in range(50):
+        world.destinations.failed(GONE, asked_at_ms)
+    assert world.pause_ms() == MINUTE
+
+
+def test_an_answer_ends_it() -> None:
+    world, up = World(), []
+    world.destinations.on_up(up.append)
+    world.fail()
+    world.destinations.heard_from(GONE)
+    assert (world.pause_ms(), up) == (0, [GONE])
+    world.fail()
+    assert world.pause_ms() == MINUTE
+
+
+def test_an_answer_of_a_server_that_is_well_costs_nothing() -> None:
+    world = World()
+    world.destinations.answered(GONE)
+    world.reactor.advance(10)
+    assert (world.told, world.store.writes) == ([], 0)
+
+
+def test_who_asks_for_patience_gets_it_up_to_an_hour() -> None:
+    world = World()
+    world.destinations.asked_to_wait(GONE, 5000)
+    assert world.pause_ms() == 5000
+    world.destinations.asked_to_wait(GONE, 1000)
+    assert world.pause_ms() == 5000
+    world.destinations.asked_to_wait(GONE, 10**11)
+    assert world.pause_ms() == HOUR
+
+
+async def test_it_outlives_a_restart() -> None:
+    world = World()
+    world.fail()
+    world.reactor.advance(1)
+    after = World(world.store)
+    await after.destinations.load()
+    assert after.pause_ms() == MINUTE
+    after.destinations.answered(GONE)
+    after.reactor.advance(1)
+    assert after.store.rows == {}
+
+
+def test_a_thousand_dead_servers_are_one_write() -> None:
+    world = World()
+    for number in range(1000):
+        world.fail(ServerName(f"gone{number}.test"))
+    world.reactor.advance(1)
+    assert (world.store.writes, len(world.store.rows)) == (1, 1000)
