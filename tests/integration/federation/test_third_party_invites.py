@@ -1,0 +1,160 @@
+"""PUT /exchange_third_party_invite and /3pid/onbind: an invite to an address finds its user.
+
+Source: server-server API, "Third-party invites".
+"""
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from matrix import unpadded_base64
+from matrix.events import Json
+from matrix.room_versions import ROOM_VERSIONS
+from matrix.signing import SigningKey, sign_event, sign_json
+from tests.integration.federation.visiting import V1, Visitor
+from tests.support.federation import Sent
+from tests.support.homeserver import Client, Homeserver, q
+from tests.support.http import Response
+
+KEY = SigningKey.from_seed("0", sha256(b"identity").digest())
+
+
+async def invite_address(alice: Client, room: str, token: str) -> None:
+    public_key = unpadded_base64.encode(bytes(KEY.verify_key))
+    content = {"display_name": "v...@example.org", "public_key": public_key, "key_validity_url": "https://id.test/"}
+    await alice.set_state(room, "m.room.third_party_invite", content, token)
+
+
+def signed(user_id: str, token: str) -> Json:
+    """The word of the identity server."""
+    return sign_json({"mxid": user_id, "token": token, "sender": "@alice:one.test"}, "id.test", KEY)
+
+
+def signs_invites(visitor: Visitor) -> None:
+    """two.test signs every invite, and takes in every transaction."""
+
+    def answer(sent: Sent) -> Json:
+        server, body = visitor.server, sent.json
+        return {"event": sign_event(body["event"], server.name, server.key, ROOM_VERSIONS[body["room_version"]])}
+
+    visitor.server.answers("PUT", "/_matrix/federation/v2/invite/", answer)
+    visitor.server.answers("PUT", "/_matrix/federation/v1/send/", {"pdus": {}})
+
+
+async def exchange(visitor: Visitor, token: str, **changes: Any) -> Response:
+    body = {
+        "type": "m.room.member",
+        "room_id": visitor.room,
+        "sender": "@alice:one.test",
+        "state_key": visitor.user_id,
+        "content": {
+            "membership": "invite",
+            "third_party_invite": {"display_name": "somebody", "signed": signed(visitor.user_id, token)},
+        },
+        **changes,
+    }
+    path = f"{V1}/exchange_third_party_invite/{q(visitor.room)}"
+    return await visitor.server.ask("one.test", "PUT", path, body)
+
+
+async def membership(alice: Client, room: str, user_id: str) -> Response:
+    return await alice.ask("GET", f"/rooms/{room}/state/m.room.member/{user_id}")
+
+
+async def test_the_users_server_has_the_invite_made(alice: Client, visitor: Visitor) -> None:
+    signs_invites(visitor)
+    await invite_address(alice, visitor.room, "token1")
+    response = await exchange(visitor, "token1")
+    assert (response.status, response.json) == (200, {})
+    content = (await membership(alice, visitor.room, visitor.user_id)).json
+    assert content["membership"] == "invite"
+    assert content["third_party_invite"]["display_name"] == "v...@example.org"
+
+
+async def test_a_token_that_the_room_does_not_know_is_forbidden(alice: Client, visitor: Visitor) -> None:
+    response = await exchange(visitor, "made up")
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+
+
+async def test_a_word_that_another_key_has_signed_is_forbidden(alice: Client, visitor: Visitor) -> None:
+    await invite_address(alice, visitor.room, "token2")
+    forged = sign_json({"mxid": visitor.user_id, "token": "token2"}, "id.test", visitor.server.key)
+    content = {"membership": "invite", "third_party_invite": {"display_name": "", "signed": forged}}
+    response = await exchange(visitor, "token2", content=content)
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+    assert (await membership(alice, visitor.room, visitor.user_id)).status == 404
+
+
+async def test_only_the_users_own_server_may_ask(alice: Client, visitor: Visitor) -> None:
+    await invite_address(alice, visitor.room, "token3")
+    other = "@other:three.test"
+    content = {"membership": "invite", "third_party_invite": {"display_name": "", "signed": signed(other, "token3")}}
+    response = await exchange(visitor, "token3", state_key=other, content=content)
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "m.room.message"},
+        {"room_id": "!other:one.test"},
+        {"state_key": "@other:two.test"},
+        {"state_key": "nobody"},
+        {"sender": "nobody"},
+    ],
+)
+async def test_what_is_no_such_invite_is_invalid(alice: Client, visitor: Visitor, changes: dict[str, str]) -> None:
+    response = await exchange(visitor, "token", **changes)
+    assert (response.status, response.errcode) == (400, "M_INVALID_PARAM")
+
+
+async def test_a_room_that_nobody_knows_is_not_found(visitor: Visitor) -> None:
+    visitor.room = "!nowhere:one.test"
+    response = await exchange(visitor, "token")
+    assert (response.status, response.errcode) == (404, "M_NOT_FOUND")
+
+
+async def on_bind(host: Homeserver, user_id: str, room: str, token: str, **changes: Any) -> Response:
+    invite = {
+        "medium": "email",
+        "address": "v@example.org",
+        "mxid": user_id,
+        "room_id": room,
+        "sender": "@alice:one.test",
+        "signed": signed(user_id, token),
+        **changes,
+    }
+    body = {"medium": "email", "address": "v@example.org", "mxid": user_id, "invites": [invite]}
+    return await host.ask("PUT", f"{V1}/3pid/onbind", body)
+
+
+async def test_a_user_of_ours_is_invited_to_a_room_that_we_are_in(host: Homeserver, alice: Client) -> None:
+    user, room = await host.register("bound"), await alice.create_room(preset="private_chat")
+    await invite_address(alice, room, "token4")
+    response = await on_bind(host, user.user_id, room, "token4")
+    assert (response.status, response.json) == (200, {})
+    assert (await membership(alice, room, user.user_id)).json["membership"] == "invite"
+
+
+async def test_in_a_room_of_another_server_that_one_is_asked(host: Homeserver, visitor: Visitor) -> None:
+    visitor.server.answers("PUT", "/_matrix/federation/v1/exchange_third_party_invite/", {})
+    user = await host.register("elsewhere")
+    response = await on_bind(host, user.user_id, "!theirs:two.test", "token5", sender="@boss:two.test")
+    assert response.status == 200, response
+    asked = visitor.server.requests[-1].json
+    assert (asked["room_id"], asked["state_key"]) == ("!theirs:two.test", user.user_id)
+    assert asked["content"]["third_party_invite"]["signed"]["token"] == "token5"
+
+
+async def test_what_fails_elsewhere_is_told_to_the_identity_server(host: Homeserver, visitor: Visitor) -> None:
+    refusal = (403, {"errcode": "M_FORBIDDEN", "error": "No"})
+    visitor.server.answers("PUT", "/_matrix/federation/v1/exchange_third_party_invite/", lambda _: refusal)
+    user = await host.register("refused")
+    response = await on_bind(host, user.user_id, "!theirs:two.test", "token6", sender="@boss:two.test")
+    assert response.status == 502
+
+
+async def test_a_user_of_another_server_is_not_bound_here(host: Homeserver, alice: Client) -> None:
+    response = await on_bind(host, "@bob:three.test", "!theirs:two.test", "token7")
+    assert (response.status, response.errcode) == (400, "M_INVALID_PARAM")
