@@ -56,6 +56,12 @@ class Notary:
     verify_keys: Mapping[str, VerifyKey] | None = None
 
 
+@frozen
+class _How:
+    since: int
+    is_speaking: bool
+
+
 class KeyFetch:
     def __init__(self, *, transport: Transport, clock: Clock, notaries: tuple[Notary, ...] = ()) -> None:
         self._transport = transport
@@ -70,21 +76,27 @@ class KeyFetch:
         self._failed: Lru[ServerName, bool] = Lru("failed_keys", MAX_REMEMBERED, clock, FAILED_S)
         self._questions = RateLimit(QUESTIONS_PER_S, QUESTIONS_AT_ONCE, clock)
 
-    async def fetch(self, wanted: Wanted, *, is_speaking: bool = False, notaries: bool = True) -> Answers:
+    @property
+    def count(self) -> int:
+        """How many answers there were so far: what came after this number is news to whoever has looked before."""
+        return self._fetch_count
+
+    async def fetch(self, wanted: Wanted, *, since: int, is_speaking: bool = False, notaries: bool = True) -> Answers:
         """What could be had of the keys wanted, and what else came with them.
 
+        `since`: the `count` when the caller looked for what is stored; what was fetched after that is not asked again.
         `is_speaking`: the servers are speaking to us, so they are asked even if they did not answer of late.
         `notaries`: whether to ask those too.
         """
         open_ = {name: keys for name, keys in wanted.items() if name not in self._failed}
         answers: Answers = {}
         if not notaries:
-            await self._ask_themselves(open_, answers, is_speaking)
+            await self._ask_themselves(open_, answers, _How(since, is_speaking))
         elif len(open_) > FEW:
             await self._ask_notaries(open_, answers)
-            await self._ask_themselves(_lacking(open_, answers), answers, is_speaking)
+            await self._ask_themselves(_lacking(open_, answers), answers, _How(since, is_speaking))
         else:
-            await self._ask_themselves(open_, answers, is_speaking)
+            await self._ask_themselves(open_, answers, _How(since, is_speaking))
             await self._ask_notaries(_lacking(open_, answers), answers)
         for name in open_:
             if name not in answers:
@@ -97,42 +109,41 @@ class KeyFetch:
         value = await self._transport.get(name, "/_matrix/key/v2/server", terms=terms)
         return read_key_answer(value, self._clock.now_ms(), name)
 
-    async def _ask_themselves(self, wanted: Wanted, answers: Answers, is_speaking: bool) -> None:
+    async def _ask_themselves(self, wanted: Wanted, answers: Answers, how: _How) -> None:
         deadline_s = self._clock.seconds() + DIRECT_S
-        asking = [as_deferred(self._ask_before(deadline_s, name, is_speaking)) for name in wanted]
+        asking = [as_deferred(self._ask_before(deadline_s, name, how)) for name in wanted]
         for answer in await gatherResults(asking):
             if answer is not None:
                 answers[answer.server_name] = answer
 
-    async def _ask_before(self, deadline_s: float, name: ServerName, is_speaking: bool) -> KeyAnswer | None:
+    async def _ask_before(self, deadline_s: float, name: ServerName, how: _How) -> KeyAnswer | None:
         await self._semaphore.acquire()
         try:
             left_s = deadline_s - self._clock.seconds()
-            return await self._clock.timeout(self._ask(name, is_speaking), left_s) if left_s > 0 else None
+            return await self._clock.timeout(self._ask(name, how), left_s) if left_s > 0 else None
         except TimeoutError:
             return None
         finally:
             self._semaphore.release()
 
-    async def _ask(self, name: ServerName, is_speaking: bool) -> KeyAnswer | None:
+    async def _ask(self, name: ServerName, how: _How) -> KeyAnswer | None:
         try:
-            return await self._ask_once(name, is_speaking)
+            return await self._ask_once(name, how)
         except (RemoteError, BadSignature, LimitExceeded) as error:
             logger.info("No keys of %s from itself: %s", name, error)
             return None
 
-    async def _ask_once(self, name: ServerName, is_speaking: bool) -> KeyAnswer:
+    async def _ask_once(self, name: ServerName, how: _How) -> KeyAnswer:
         """Of several who ask at the same time one does; the others wait for its answer."""
-        before = self._fetch_count
         async with self._one_at_a_time.of(name):
             number, answer = self._fetched.get(name) or (0, None)
-            if answer is not None and number > before:
+            if answer is not None and number > how.since:
                 return answer
             if name in self._silent:
                 raise Unreachable(name, "it did not tell its keys just now")
             self._questions.take(name)
             self._silent.set(name, True)
-            answer = await self.fetch_one(name, is_speaking=is_speaking)
+            answer = await self.fetch_one(name, is_speaking=how.is_speaking)
             self._silent.invalidate(name)
             self._fetch_count += 1
             self._fetched.set(name, (self._fetch_count, answer))

@@ -66,16 +66,17 @@ class ServerKeys:
         `wanted`: by server, the key ids, and until when each must be valid (ms; 0 if that does not matter). What could
         not be had is not in the answer. `is_speaking`: as in `KeyFetch.fetch`.
         """
+        since = self._fetch.count
         known = await self._stored(wanted)
         lacking = self._lacking(wanted, known)
         if lacking:
-            answers = await self._fetch.fetch(lacking, is_speaking=is_speaking)
+            answers = await self._fetch.fetch(lacking, since=since, is_speaking=is_speaking)
             known.update(await self._take(answers))
         return known
 
     async def refresh(self, wanted: Wanted) -> None:
         """Asks these servers, and nobody else, for their keys. Whoever does not answer is passed over."""
-        await self._take(await self._fetch.fetch(wanted, notaries=False))
+        await self._take(await self._fetch.fetch(wanted, since=self._fetch.count, notaries=False))
 
     async def verify_json(self, server: ServerName, obj: Json, *, now_ms: int) -> None:
         """Check what a server has signed and says now: a request, say. Raises: BadSignature."""
