@@ -61,6 +61,8 @@ UNSTABLE_FEATURES = {
     "org.matrix.msc3930": True,
     "org.matrix.msc3967": True,
     "org.matrix.msc4155": True,
+    "uk.half-shot.msc2666.query_mutual_rooms": True,
+    "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
 }
 
 

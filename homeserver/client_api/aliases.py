@@ -16,9 +16,7 @@ _ALIAS = client("/directory/room/{alias}")
 
 
 class AliasesApi:
-    def __init__(
-        self, *, aliases: Aliases, names: RoomNames, canonical: CanonicalAlias, room_state: RoomState
-    ) -> None:
+    def __init__(self, *, aliases: Aliases, names: RoomNames, canonical: CanonicalAlias, room_state: RoomState) -> None:
         self._aliases = aliases
         self._names = names
         self._canonical = canonical
