@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from federation.inbound.transactions import Pdus, Transactions, TransactionsApi
+from federation.inbound.transactions import Pdus, Receive, Transactions, TransactionsApi
 from federation.outbound.catch_up import CatchUp
 from federation.outbound.fan_out import FanOut
 from federation.outbound.outbox import Outbox
@@ -79,16 +79,23 @@ def build_sending(core: Core, federation: Federation, hosts: Hosts) -> Sending:
 
 
 def transaction_apis(
-    core: Core, rooms: Rooms, encryption: Encryption, *, hosts: Hosts, acls: ServerAcls, turns: Turns
+    core: Core,
+    rooms: Rooms,
+    encryption: Encryption,
+    *,
+    hosts: Hosts,
+    acls: ServerAcls,
+    turns: Turns,
+    receive: Receive,
 ) -> Sequence[object]:
-    """PUT /send."""
+    """PUT /send. `receive` takes in an event."""
     storage = core.storage
     handlers = _handlers(core, rooms, encryption, hosts, acls)
     transactions = Transactions(
         database=storage.database,
         committer=storage.committer,
         clock=core.clock,
-        pdus=Pdus(heads=rooms.heads, acls=acls, receive=rooms.remote.receiver.receive, metrics=core.metrics),
+        pdus=Pdus(heads=rooms.heads, acls=acls, receive=receive, metrics=core.metrics),
         edus=Edus(handlers=handlers, clock=core.clock, metrics=core.metrics),
     )
     return [TransactionsApi(turns=turns, transactions=transactions)]

@@ -7,10 +7,12 @@ from homeserver.app.federation import Federation
 from homeserver.app.rooms import Rooms
 from homeserver.app.users import Users
 from homeserver.services.rooms.allowance import Allowance
+from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.remote_membership.attempts import Attempts
 from homeserver.services.rooms.remote_membership.candidates import Candidates
+from homeserver.services.rooms.remote_membership.door import Door
 from homeserver.services.rooms.remote_membership.handshake import Handshake
 from homeserver.services.rooms.remote_membership.invites import RemoteInvites
 from homeserver.services.rooms.remote_membership.joins import Entrance, RemoteJoins
@@ -98,4 +100,16 @@ def build_remote_memberships(
             allowance=deciding.allowance,
             is_user=is_user,
         ),
+    )
+
+
+def build_door(core: Core, rooms: Rooms, memberships: RemoteMemberships, hosts: Hosts) -> Door:
+    """By which the events of other servers come in."""
+    return Door(
+        heads=rooms.heads,
+        hosts_of=hosts.in_room,
+        receive=rooms.remote.receiver.receive,
+        checks=rooms.remote.checks,
+        received=memberships.received,
+        is_local=core.is_local,
     )
