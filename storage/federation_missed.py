@@ -1,7 +1,7 @@
 """What a destination that was away has missed, found in the tables of what happened meanwhile.
 
 `after` is the position up to which it was told everything, `upto` how far to look. Events are ours to send if their
-sender is of this server or this server had to pass them on, and the destination was in the room when they came.
+sender is of this server, which was in the room, or this server had to pass them on; and the destination was there too.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,8 @@ _ROOMS = (
 )
 _OURS = (
     " flags = 0 AND server_of(sender) <> %(to)s AND (server_of(sender) = ANY(%(ours)s)"
+    " AND EXISTS (SELECT FROM room_servers o WHERE o.room_nid = e.room_nid AND o.server = server_of(e.sender)"
+    " AND o.since < e.position AND (o.until IS NULL OR o.until >= e.position))"
     " OR EXISTS (SELECT 1 FROM federation_passed_on p WHERE p.room_nid = e.room_nid AND p.position = e.position))"
 )
 _ASIDE = (

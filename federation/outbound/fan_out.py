@@ -1,7 +1,7 @@
 """From an entry of the stream to the servers that have to hear of it.
 
-Events are ours to send if their sender is a user of ours and they were accepted, or if this server has to pass them
-on. They go to the servers that were in the room before them, so that a server which is put out hears of that; who is
+Events are ours to send if their sender is a user of ours, they were accepted, and this server was in the room already
+(else another one helped, and passes them on), or if this server has to pass them on. They go to the servers that were in the room before them, so that a server which is put out hears of that; who is
 asked in hears it by /invite, and by the queue if the invite is withdrawn.
 
 Source: server-server API, "PDUs", "EDUs"; where it is silent: Synapse's federation sender.
@@ -95,6 +95,8 @@ class FanOut:
         if stored.flags or not self._is_local(event.sender.domain):
             return ()
         servers = await self._hosts.before(stored.room_nid, stored.position)
+        if event.sender.domain not in servers:
+            return ()
         if event.type == "m.room.member" and event.membership in ("leave", "ban"):
             target = UserId(event.state_key or "").domain
             if target not in servers and event.state_key != event.sender and await self._was_asked_in(stored):

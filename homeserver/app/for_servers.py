@@ -33,7 +33,11 @@ from homeserver.services.rooms.for_servers.visibility import ServerVisibility
 from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
 from homeserver.services.rooms.summary import Summaries
+from matrix.events import Event
 from storage.auth_chains import auth_chain
+from storage.change import At, Change
+from storage.events import StoredEvent
+from storage.federation_queue import pass_on
 from synapse_like_config.units import Rate
 
 # By address: an identity server tells of each address once.
@@ -126,11 +130,15 @@ class ForServers:
                 events=core.storage.events,
                 answers=JoinAnswers(heads=heads, states=states, summaries=summaries, server_name=core.server_name),
                 restricted=restricted,
-                inlet=Inlet(self.rooms.remote.checks.check, self.rooms.remote.receiver.accept),
+                inlet=Inlet(self.rooms.remote.checks.check, self._accept),
                 charge_join=allowance.join_of_other,
             ),
             lists=lists,
         )
+
+    async def _accept(self, event: Event) -> StoredEvent:
+        """Whom this server helps in or out the other servers hear of by it."""
+        return await self.rooms.remote.receiver.accept(event, beside=_pass_on)
 
     def _invites(self, admission: Admission) -> InvitesForServersApi:
         return InvitesForServersApi(
@@ -185,3 +193,7 @@ class ForServers:
             ExchangeApi(turns=self.turns, invites=invites),
             OnBindApi(invites=invites, limit=Limits(self.core.clock).make(ON_BIND), is_local=self.core.is_local),
         ]
+
+
+def _pass_on(change: Change, stored: StoredEvent, at: At) -> None:
+    pass_on(change, stored.room_nid, stored.nid, at)
