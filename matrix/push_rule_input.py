@@ -54,9 +54,9 @@ def parse_enabled(body: Any) -> bool:
 
 
 def parse_actions(body: Any) -> tuple[Action, ...]:
-    """`{"actions": [...]}`, without the historical actions, which mean nothing. Raises: BadRequest.
+    """`{"actions": [...]}`. The historical actions are kept for the client's eyes: evaluation ignores them.
 
-    Source: client-server API, "Historical Actions".
+    Raises: BadRequest. Source: client-server API, "Historical Actions".
     """
     if not isinstance(body, dict):
         raise BadRequest("the body must be an object")
@@ -70,7 +70,7 @@ def parse_actions(body: Any) -> tuple[Action, ...]:
         if not known:
             raise InvalidParam(f"Unrecognised action {str(action)[:80]}")
     _check_size(actions)
-    return tuple(action for action in actions if action not in ("dont_notify", "coalesce"))
+    return tuple(actions)
 
 
 def _check_rule_id(rule_id: str) -> None:

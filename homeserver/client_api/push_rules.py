@@ -9,6 +9,7 @@ from homeserver.web.replies import Answer
 from homeserver.web.router import client, route
 from matrix import push_rules
 from matrix.errors import Unrecognized
+from matrix.push_default_rules import KINDS, Kind
 from matrix.push_rule_input import parse_actions, parse_enabled, parse_kind, parse_rule
 
 RULES = "/pushrules/{scope}/{kind}/{rule_id}"
@@ -32,7 +33,7 @@ class PushRulesApi:
     async def get_rule(self, call: Call, scope: str, kind: str, rule_id: str) -> Answer:
         _check_scope(scope)
         user_id = call.user.user_id
-        return push_rules.get_rule(await self._rules.of(user_id), parse_kind(kind), rule_id, user_id)
+        return push_rules.get_rule(await self._rules.of(user_id), _kind_to_read(kind), rule_id, user_id)
 
     @route("PUT", *client(RULES))
     async def put_rule(self, call: Call, scope: str, kind: str, rule_id: str) -> Answer:
@@ -55,7 +56,7 @@ class PushRulesApi:
     async def get_attribute(self, call: Call, scope: str, kind: str, rule_id: str, attribute: str) -> Answer:
         _check_attribute(scope, attribute)
         user_id = call.user.user_id
-        rule = push_rules.get_rule(await self._rules.of(user_id), parse_kind(kind), rule_id, user_id)
+        rule = push_rules.get_rule(await self._rules.of(user_id), _kind_to_read(kind), rule_id, user_id)
         return {attribute: rule[attribute]}
 
     @route("PUT", *client(f"{RULES}/{{attribute}}"))
@@ -73,6 +74,13 @@ class PushRulesApi:
                 call.user.user_id, lambda ruleset: push_rules.set_actions(ruleset, parsed, rule_id, actions)
             )
         return {}
+
+
+def _kind_to_read(kind: str) -> Kind:
+    """As in Synapse, a kind that is not known is not there to be read (404), and wrong to be written (400)."""
+    if kind not in KINDS:
+        raise Unrecognized(message=f"Unknown kind of push rule: {kind[:80]!r}")
+    return parse_kind(kind)
 
 
 def _check_scope(scope: str) -> None:

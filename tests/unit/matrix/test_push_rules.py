@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from matrix.errors import MatrixError, NotFound
 from matrix.push_default_rules import DEFAULT_RULES, Kind
+from matrix.push_eval import Actions
 from matrix.push_rule_input import parse_actions, parse_enabled, parse_kind, parse_rule
 from matrix.push_rules import (
     EMPTY,
@@ -174,8 +175,11 @@ def test_a_condition_of_an_unknown_kind_is_kept() -> None:
     assert get_rule(put_rule(EMPTY, rule), "override", "id", ALICE)["conditions"] == [{"kind": "org.new", "x": 1}]
 
 
-def test_historical_actions_are_dropped() -> None:
-    assert parse_actions({"actions": ["dont_notify", "coalesce", "notify"]}) == ("notify",)
+def test_historical_actions_are_given_back_and_mean_nothing() -> None:
+    actions = parse_actions({"actions": ["dont_notify", "coalesce", "notify"]})
+    assert actions == ("dont_notify", "coalesce", "notify")
+    assert Actions.of(actions) == Actions.of(["notify"])
+    assert Actions.of(["dont_notify"]) == Actions.of([])
 
 
 def test_enabled_is_a_boolean_in_an_object_or_bare() -> None:
