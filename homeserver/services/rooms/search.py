@@ -101,7 +101,7 @@ class Search:
         seen, count, next_page = Seen(events=[]), 0, None
         for look in range(MAX_LOOKS):
             matches = await self._database.run(search.find_matches, words)
-            count = matches[0].count if matches and look == 0 else count
+            count = _count(query, matches) if look == 0 else count
             more, shown = await self._visible(user_id, matches, wanted)
             seen = _joined(seen, shown)
             hits += more[: query.limit - len(hits)]
@@ -115,7 +115,7 @@ class Search:
             seen=evolve(seen, events=[hit.stored for hit in hits]),
             count=count,
             highlights=await self._database.run(search.find_highlights, query.term, texts),
-            next_page=next_page,
+            next_page=None if next_page is None else evolve(next_page, count=count),
             untils=untils,
         )
 
@@ -207,6 +207,13 @@ def _predecessor(create: StoredEvent) -> RoomId | None:
         return RoomId.parse(room_id) if isinstance(room_id, str) else None
     except BadIdentifier:
         return None
+
+
+def _count(query: SearchQuery, matches: Sequence[Match]) -> int:
+    """Of all pages, not only of those that are left."""
+    if query.token is not None and query.token.count is not None and query.token.group is None:
+        return query.token.count
+    return matches[0].count if matches else 0
 
 
 def _word_query(query: SearchQuery, untils: Mapping[int, int]) -> WordQuery:

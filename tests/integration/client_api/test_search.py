@@ -105,6 +105,7 @@ async def test_pages_of_results_give_each_once(hs: Homeserver, order: str) -> No
     while "next_batch" in page:
         next_batch = page["next_batch"]
         page = await search(alice, "word", order_by=order, filter={"limit": 3}, next_batch=next_batch)
+        assert page["count"] == 7
         found += bodies(page)
     assert (found if order == "recent" else sorted(found, reverse=True)) == sent[::-1]
 
