@@ -126,6 +126,36 @@ async def test_what_is_above_the_least_depth_is_given(alice: Client, visitor: Vi
     assert await missing(visitor, [sent[4]], [], min_depth=depth) == [sent[2], sent[3]]
 
 
+async def fork(alice: Client, visitor: Visitor) -> tuple[str, list[str], str]:
+    """A join, two messages that each follow it alone, and one that follows both."""
+    join = (await visitor.join())["event"]
+    join_id = event_id_of(join, "12")
+    whole = await visitor.ok(f"/state/{q(visitor.room)}", event_id=join_id)
+    auth = [event_id_of(pdu, "12") for pdu in whole["pdus"] if pdu["type"] == "m.room.power_levels"]
+    branches = [await visitor.say(body, after=join, auth=[*auth, join_id]) for body in ("left", "right")]
+    last = await alice.send(visitor.room, "both")
+    (pdu,) = (await visitor.ok(f"/event/{q(last)}"))["pdus"]
+    assert set(pdu["prev_events"]) == set(branches)
+    return join_id, branches, last
+
+
+async def test_both_branches_of_a_fork_are_missing(alice: Client, visitor: Visitor) -> None:
+    join, branches, last = await fork(alice, visitor)
+    assert set(await missing(visitor, [last], [join])) == set(branches)
+    assert await missing(visitor, [last], [join, branches[0]]) == [branches[1]]
+
+
+async def test_backfill_gives_both_branches_of_a_fork_and_what_they_follow_once(
+    alice: Client, visitor: Visitor
+) -> None:
+    join, branches, last = await fork(alice, visitor)
+    found = ids(await backfill(visitor, last))
+    assert found[0] == last
+    assert set(found[1:3]) == set(branches)
+    assert found[3] == join
+    assert len(found) == len(set(found))
+
+
 async def test_nothing_is_missing_before_what_is_not_known(visitor: Visitor) -> None:
     await visitor.join()
     assert await missing(visitor, ["$" + "A" * 43], []) == []

@@ -142,6 +142,18 @@ async def test_the_event_id_of_the_path_must_be_the_events(visitor: Visitor) -> 
     assert (response.status, response.errcode) == (400, "M_INVALID_PARAM")
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_a_join_by_the_id_of_another_event_tells_nothing_of_that(
+    alice: Client, visitor: Visitor, version: str
+) -> None:
+    secret = await alice.create_room(preset="private_chat", room_version=version)
+    taken = await alice.send(secret)
+    visitor.room = await alice.create_room(room_version=version)
+    template = await visitor.template("join")
+    response = await visitor.send("join", visitor.signed(template, event_id=taken))
+    assert (response.status, response.errcode) == (400, "M_INVALID_PARAM")
+
+
 async def test_an_event_of_a_broken_format_is_bad_json(visitor: Visitor) -> None:
     pdu = {**visitor.signed(await visitor.template("join")), "prev_events": "none"}
     response = await visitor.send("join", pdu, event_id="$" + "A" * 43)

@@ -1,5 +1,6 @@
 """A user of a server written by hand who comes into a room of a homeserver by the handshakes, step by step."""
 
+import itertools
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from tests.support.http import Response
 
 V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
 ALL_VERSIONS = tuple(ROOM_VERSIONS)
+_numbers = itertools.count()
 
 
 @define
@@ -56,7 +58,7 @@ class Visitor:
         self.version = response.json["room_version"]
         event: Json = response.json["event"]
         if not ROOM_VERSIONS[self.version].event_id_is_hash:
-            event["event_id"] = f"${what}{self.localpart}:{self.server.name}"
+            event["event_id"] = f"${what}{next(_numbers)}:{self.server.name}"
         return event
 
     def signed(self, template: Json, **changes: Any) -> Json:
@@ -77,6 +79,22 @@ class Visitor:
         assert response.status == 200, response
         answer: Json = response.json
         return answer
+
+    async def say(self, body: str, *, after: Json, auth: list[str]) -> str:
+        """Sends a message that follows the event `after` and no other; gives its id."""
+        pdu = self.server.pdu(
+            self.version,
+            sender=self.user_id,
+            room_id=self.room,
+            content={"msgtype": "m.text", "body": body},
+            prev_events=[event_id_of(after, self.version)],
+            auth_events=auth,
+            depth=after["depth"] + 1,
+        )
+        response = await self.server.transaction(self.host, [pdu])
+        event_id = event_id_of(pdu, self.version)
+        assert response.json["pdus"] == {event_id: {}}, response
+        return event_id
 
     async def leave(self) -> None:
         response = await self.send("leave", self.signed(await self.template("leave")))

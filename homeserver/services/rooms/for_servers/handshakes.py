@@ -89,6 +89,9 @@ class Handshakes:
     async def _put(self, event: Event) -> StoredEvent:
         """The event in the room; who sends it again, because our answer was lost, finds it there."""
         known = await self._events.find(event.event_id)
+        # In the oldest room versions an id is only what its sender says.
+        if known is not None and known.event.pdu.get("hashes") != event.pdu["hashes"]:
+            raise InvalidParam("Another event has this event ID")
         if known is not None and known.visible:
             return known
         if event.membership == "join":
