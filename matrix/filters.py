@@ -171,7 +171,8 @@ class Filter:
 
     @property
     def timeline_limit(self) -> int:
-        return clamp_limit(self.room.timeline.limit)
+        """As in Synapse 0 is a limit too: of who wants to hear of state alone."""
+        return 0 if self.room.timeline.limit == 0 else clamp_limit(self.room.timeline.limit)
 
     @property
     def lazy_load_members(self) -> bool:

@@ -81,7 +81,8 @@ class JoinedRooms:
             # Never in the room, as far as this client knows: an invite that was declined, a ban.
             plan, gone = await self._since.nothing(room_nid, row), gone[-1:]
         # What was said between these was not for the user.
-        plan.timeline += gone
-        if window.request.use_state_after:
+        wants_timeline = window.request.filter.timeline_limit > 0
+        plan.timeline += gone if wants_timeline else []
+        if window.request.use_state_after or not wants_timeline:
             plan.state |= newest_state(gone)
         return [plan]

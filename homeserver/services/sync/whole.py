@@ -80,8 +80,9 @@ class WholeRooms:
         limit = window.request.filter.timeline_limit * (1 if wanted.is_empty else 4)
         since = window.since if window.request.full_state and not window.is_initial else 0
         found = await self._database.read(newest_in_rooms, room_nids, since, window.upto, limit + 1)
-        stored = await self._events.get(nid for nids in found.values() for nid in nids[-limit:])
+        newest = {room_nid: nids[-limit:] if limit else [] for room_nid, nids in found.items()}
+        stored = await self._events.get(nid for nids in newest.values() for nid in nids)
         return {
-            room_nid: ([stored[nid] for nid in nids[-limit:] if nid in stored], len(nids) > limit)
+            room_nid: ([stored[nid] for nid in newest[room_nid] if nid in stored], len(nids) > limit)
             for room_nid, nids in found.items()
         }

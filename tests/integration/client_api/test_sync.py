@@ -391,6 +391,30 @@ async def test_full_state_tells_all_state_again(hs: Homeserver) -> None:
     assert ("m.room.create", "") in state_types(part)
 
 
+NO_TIMELINE = '{"room":{"timeline":{"limit":0},"include_leave":true}}'
+
+
+async def test_without_a_timeline_all_is_state(hs: Homeserver) -> None:
+    alice, bob, room = await two_in_a_room(hs)
+    part = joined(await bob.sync(filter=NO_TIMELINE), room)
+    assert part["timeline"]["events"] == [] and part["timeline"]["limited"]
+    assert ("m.room.member", bob.user_id) in state_types(part)
+    await alice.set_state(room, "m.room.topic", {"topic": "new"})
+    part = joined(await bob.sync(filter=NO_TIMELINE), room)
+    assert part["timeline"]["events"] == [] and state_types(part) == {("m.room.topic", "")}
+
+
+async def test_without_a_timeline_a_room_that_was_left_ends_in_the_state(hs: Homeserver) -> None:
+    alice, bob, room = await two_in_a_room(hs)
+    await bob.leave(room)
+    await alice.set_state(room, "m.room.topic", {"topic": "not for Bob"})
+    part = (await bob.sync(filter=NO_TIMELINE))["rooms"]["leave"][room]
+    assert part["timeline"]["events"] == []
+    own = [event for event in part["state"]["events"] if event.get("state_key") == bob.user_id]
+    assert [event["content"]["membership"] for event in own] == ["leave"]
+    assert ("m.room.topic", "") not in state_types(part)
+
+
 async def test_a_filter_by_room_leaves_out_the_others(hs: Homeserver) -> None:
     alice = await hs.register("alice")
     wanted, other = await alice.create_room(), await alice.create_room()

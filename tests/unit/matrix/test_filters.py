@@ -139,6 +139,10 @@ def test_a_limit_is_clamped(limit: int | None, clamped: int) -> None:
     assert clamp_limit(limit) == clamped
 
 
+def test_a_timeline_may_be_limited_to_nothing() -> None:
+    assert parse_filter({"room": {"timeline": {"limit": 0}}}).timeline_limit == 0
+
+
 EVENT = {
     "type": "m.room.message",
     "content": {"body": "x", "m.relates_to": {"rel_type": "m.thread", "event_id": "$a"}, "list": [1]},
