@@ -25,6 +25,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.web.addresses import AddressRefused, AddressRules
 from homeserver.web.agent import GuardedReactor
+from matrix.ids import ServerName
 
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ class HttpsWire:
         self._pool.close()
         if self._on_close is not None:
             await self._on_close()
+
+    async def resolve(self, server_name: ServerName) -> Route:
+        """Where the server is. Raises: Unreachable."""
+        return await self._resolver.resolve(server_name)
 
     async def connect(self, destination: str, route: Route) -> ClientConnection:
         """A new connection by the route. Raises: Unreachable, with the reason of the last target tried."""

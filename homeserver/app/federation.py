@@ -23,10 +23,13 @@ from federation.outbound.transport import Transport
 from federation.outbound.well_known import WellKnown
 from federation.outbound.wire import Wire
 from homeserver.app.core import Core
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
 from homeserver.web.addresses import AddressRules
 from homeserver.web.agent import OutgoingHttp
 from matrix.server_keys import OldKey
 from matrix.signing import verify_key_from_base64
+from synapse_like_config import Config
 from synapse_like_config.sections.keys import TrustedKeyServer
 
 # A server that does not answer is tried at least every hour, whatever the configuration says.
@@ -51,7 +54,7 @@ class Federation:
 
 async def build_federation(core: Core) -> Federation:
     database, config = core.storage.database, core.config
-    wire = core.wire or build_wire(core)
+    wire = core.wire or build_wire(config, core.reactor, core.clock, core.metrics)
     destinations = Destinations(
         database=database,
         commit=core.storage.committer,
@@ -119,9 +122,9 @@ def key_apis(core: Core, federation: Federation) -> Sequence[object]:
     return [ServerKeysApi(own=federation.own_keys, notary=notary, clock=core.clock)]
 
 
-def build_wire(core: Core) -> HttpsWire:
+def build_wire(config: Config, reactor: Any, clock: Clock, metrics: Metrics) -> HttpsWire:
     """The real network."""
-    options, clock = core.config.federation, core.clock
+    options = config.federation
     rules = AddressRules.parse(options.ip_range_blacklist, options.ip_range_whitelist)
     tls = ClientTls(
         TlsSettings(
@@ -131,16 +134,16 @@ def build_wire(core: Core) -> HttpsWire:
             minimum_version=options.federation_client_minimum_tls_version,
         )
     )
-    http = OutgoingHttp(reactor=core.reactor, rules=rules, policy=WellKnownPolicy(tls))
+    http = OutgoingHttp(reactor=reactor, rules=rules, policy=WellKnownPolicy(tls))
     return HttpsWire(
-        reactor=core.reactor,
+        reactor=reactor,
         clock=clock,
         resolver=Resolver(
-            well_known=WellKnown(get=http.get, clock=clock), srv=Srv(ask=SystemDns(core.reactor), clock=clock)
+            well_known=WellKnown(get=http.get, clock=clock), srv=Srv(ask=SystemDns(reactor), clock=clock)
         ),
         tls=tls,
         rules=rules,
-        metrics=core.metrics,
+        metrics=metrics,
         on_close=http.close,
     )
 

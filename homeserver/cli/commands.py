@@ -6,8 +6,8 @@ from typing import TextIO
 import click
 
 from homeserver import VERSION
-from homeserver.cli import accounts, database, serve
-from homeserver.cli.faults import Commands, Fault
+from homeserver.cli import accounts, database, federation, serve
+from homeserver.cli.faults import FAILED, Commands, Fault
 from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
 from matrix.ids import BadIdentifier
@@ -93,6 +93,31 @@ def migrate(files: tuple[Path, ...], data: Path) -> None:
     config = load(files, data)
     prepare_data(config.data_directory)
     click.echo(database.migrated(config))
+
+
+@hearth.group("federation")
+def federation_group() -> None:
+    """What stands between this server and others."""
+
+
+@federation_group.command("check")
+@with_configuration
+@click.argument("name")
+@click.pass_obj
+def federation_check(reactor: TheReactor, files: tuple[Path, ...], data: Path, name: str) -> None:
+    """Try to reach the server NAME, step by step, as this server would."""
+    if not federation.check(load(files, data), reactor(), name):
+        raise click.exceptions.Exit(FAILED)
+
+
+@federation_group.command("status")
+@with_configuration
+@click.pass_obj
+def federation_status(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> None:
+    """List the servers that do not answer, or have not been told everything."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    federation.status(config, reactor())
 
 
 @hearth.command("version")

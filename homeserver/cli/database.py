@@ -24,7 +24,7 @@ def await_database(config: Config, say: Callable[[str], None]) -> None:
 
 def migrated(config: Config) -> str:
     """What was done, for the operator. Raises: MigrationFault, DatabaseDown."""
-    with _database(config) as dsn:
+    with reachable(config) as dsn:
         applied = prepare(dsn)
     if not applied:
         return "The database is up to date."
@@ -32,7 +32,7 @@ def migrated(config: Config) -> str:
 
 
 @contextmanager
-def _database(config: Config) -> Iterator[str]:
+def reachable(config: Config) -> Iterator[str]:
     """The DSN of the configured database, or of our own, which runs for so long."""
     if config.database.dsn is not None:
         _try_once(config.database.dsn)
