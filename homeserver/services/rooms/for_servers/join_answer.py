@@ -3,7 +3,7 @@
 Source: server-server API, PUT /send_join (v2).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import orjson
 
@@ -12,7 +12,6 @@ from homeserver.services.rooms.for_servers.states import States
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.member_content import MEMBER
 from homeserver.services.rooms.summary import NAMES, Summaries
-from matrix.events import StateKey
 from matrix.ids import ServerName
 from storage.events import StoredEvent
 
@@ -26,10 +25,7 @@ class JoinAnswers:
 
     async def of(self, join: StoredEvent, hosts: Sequence[ServerName], *, omit_members: bool) -> Body:
         """The state before the join, and what authorises both. `hosts` are the servers that were in the room."""
-        state = await self._states.before(join)
-        if omit_members:
-            state = await self._without_members(join, state)
-        nids = list(state.values())
+        nids = await (self._without_members(join) if omit_members else self._states.numbers_before(join))
         # Who takes an answer without the members needs nothing twice either.
         told = {join.nid, *(nids if omit_members else ())}
         members: list[tuple[str, Member]] = [
@@ -43,11 +39,12 @@ class JoinAnswers:
             members.append(("servers_in_room", orjson.dumps(list(map(str, hosts)))))
         return Body(members)
 
-    async def _without_members(self, join: StoredEvent, state: Mapping[StateKey, int]) -> dict[StateKey, int]:
+    async def _without_members(self, join: StoredEvent) -> list[int]:
         """The state but for its members: only who joins, and who stands for the room's name if it has none."""
+        state = await self._states.before(join)
         kept = {str(join.event.sender)}
         if not any((event_type, "") in state for event_type, _ in NAMES):
             head = await self._heads.get(join.event.room_id)
             summary = await self._summaries.of(head, join.event.sender)
             kept.update(map(str, summary.get("m.heroes", ())))
-        return {key: nid for key, nid in state.items() if key[0] != MEMBER or key[1] in kept}
+        return [nid for key, nid in state.items() if key[0] != MEMBER or key[1] in kept]

@@ -11,6 +11,7 @@ from homeserver.services.rooms.for_servers.admission import Admission
 from matrix.errors import NotFound
 from matrix.events import StateKey
 from matrix.ids import EventId, RoomId, ServerName
+from storage import state
 from storage.database import Database
 from storage.events import Events, Flags, StoredEvent
 
@@ -41,13 +42,20 @@ class States:
     async def at(self, origin: ServerName, room_id: RoomId, event_id: EventId) -> PastState:
         """Before the event. Raises: NotFound, Forbidden."""
         stored = await self._event(origin, room_id, event_id)
-        state = await self.before(stored)
-        return PastState(list(state.values()), await self.chain_of(state.values()))
+        nids = await self.numbers_before(stored)
+        return PastState(nids, await self.chain_of(nids))
 
     async def auth_of(self, origin: ServerName, room_id: RoomId, event_id: EventId) -> list[int]:
         """What authorises the event, recursively. Raises: NotFound, Forbidden."""
         stored = await self._event(origin, room_id, event_id)
         return [nid for nid in await self.chain_of([stored.nid]) if nid != stored.nid]
+
+    async def numbers_before(self, stored: StoredEvent) -> list[int]:
+        """As `before`, without the names, which of a large room are most of the work."""
+        nids = await self._database.run(state.before_event, stored.nid)
+        if not nids and stored.event.type != "m.room.create":
+            raise NotFound(f"State not known at event {stored.event_id}")
+        return list(nids.values())
 
     async def before(self, stored: StoredEvent) -> Mapping[StateKey, int]:
         """The state before an event. Raises: NotFound, of one whose place in the room is not known."""
