@@ -6,7 +6,7 @@ Source: client-server API, GET and POST /publicRooms, `server`; server-server AP
 from typing import Any, Protocol
 
 from federation.outbound.errors import RemoteError
-from homeserver.services.remote_errors import unusable
+from homeserver.services.remote_errors import for_client
 from homeserver.services.rooms.directory import OWN
 from homeserver.services.rooms.public_rooms import PageQuery
 from homeserver.services.rooms.remote_rooms import room_entry
@@ -25,11 +25,11 @@ class RemotePublicRooms:
         self._elsewhere = elsewhere
 
     async def page(self, server: ServerName, query: PageQuery) -> Json:
-        """The body of the answer, without what is no entry of a directory. Raises: MatrixError 502."""
+        """The body of the answer, without what is no entry of a directory. Raises: MatrixError."""
         try:
             told = await self._elsewhere.public_rooms(server, _body(query))
         except RemoteError as error:
-            raise unusable(f"The room directory of {server} cannot be read") from error
+            raise for_client(error) from error
         rooms = [entry for one in told["chunk"][: query.limit] if (entry := room_entry(one)) is not None]
         answer: Json = {"chunk": rooms}
         for name in ("next_batch", "prev_batch", "total_room_count_estimate"):

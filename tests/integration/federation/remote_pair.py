@@ -32,7 +32,8 @@ class Pair:
 @pytest_twisted.async_yield_fixture(scope="module")
 async def pair(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     network = Network(postgres, tmp_path_factory.mktemp("pair"))
-    one, two = await network.start("one.test"), await network.start("two.test")
+    one = await network.start("one.test", "allow_public_rooms_over_federation: true\n")
+    two = await network.start("two.test")
     users = [await hs.register(name) for hs, name in ((one, "alice"), (one, "anna"), (two, "bob"), (two, "carol"))]
     yield Pair(network, one, two, *users)
     await network.close()
