@@ -81,10 +81,10 @@ def receipts(
 ) -> list[tuple[RoomId, str, dict[str, object]]]:
     """The newest public receipts of our users in rooms with the destination: (room, user, body)."""
     cur.execute(
-        f"WITH mine AS ({_ROOMS} AND s.until IS NULL)"
-        " SELECT r.room_id, t.user_id, t.event_id, t.receipt_type, nullif(t.thread_id, ''), t.ts"
-        " FROM mine JOIN rooms r USING (room_nid) JOIN receipts t USING (room_nid)"
-        " WHERE t.position > %(after)s AND t.position <= %(upto)s AND t.receipt_type = 'm.read'"
+        "SELECT r.room_id, t.user_id, t.event_id, t.receipt_type, nullif(t.thread_id, ''), t.ts"
+        " FROM room_servers s JOIN rooms r USING (room_nid) JOIN receipts t USING (room_nid)"
+        " WHERE s.server = %(to)s AND s.until IS NULL AND t.position > %(after)s"
+        " AND t.position <= %(upto)s AND t.receipt_type = 'm.read'"
         " AND server_of(t.user_id) = ANY(%(ours)s) ORDER BY t.position DESC LIMIT %(limit)s",
         {"to": destination, "ours": list(ours), "after": after, "upto": upto, "limit": limit},
     )
