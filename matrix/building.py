@@ -24,8 +24,8 @@ from matrix.signing import SigningKey
 MAX_CONTENT_DEPTH = canonical_json.MAX_DEPTH - 1
 
 # How a draft names another event. Room versions 1 and 2 need its reference hash too (unpadded base64), so there
-# it is the event itself or the pair; from version 3 on the id is enough.
-Reference = Event | EventId | tuple[EventId, str]
+# it is the event itself or the pair; from version 3 on the id is enough. Some servers name no hash in a template.
+Reference = Event | EventId | tuple[EventId, str | None]
 
 
 @frozen(kw_only=True)
@@ -106,8 +106,8 @@ def _reference(of: Reference, version: RoomVersion) -> EventId | list[object]:
     if version.event_id_is_hash:
         return event_id
     if isinstance(of, Event):
-        digest = unpadded_base64.encode(reference_hash(of.pdu, of.version))
+        digest: str | None = unpadded_base64.encode(reference_hash(of.pdu, of.version))
     else:
         assert isinstance(of, tuple), "room versions 1 and 2 want the reference hash beside the event id"
         digest = of[1]
-    return [event_id, {"sha256": digest}]
+    return [event_id, {} if digest is None else {"sha256": digest}]

@@ -12,6 +12,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.support.certificates import Authority
+
+SYNAPSE_PYTHON = Path(__file__).parent.parent.parent / ".venv" / "synapse" / "bin" / "python"
 START_S = 90
 STOP_S = 30
 
@@ -35,6 +38,19 @@ rc_media_create: *free
 room_list_publication_rules: [{{action: allow}}]
 """
 
+# For a server that speaks to others; comes before the listener for clients.
+FEDERATION = """
+tls_certificate_path: "{certificate}"
+tls_private_key_path: "{key}"
+federation_custom_ca_list: ["{authority}"]
+ip_range_blacklist: []
+allow_public_rooms_over_federation: true
+federation_rr_transactions_per_room_per_second: 100000
+rc_federation: {{window_size: 10, sleep_limit: 100000, sleep_delay: 1, reject_limit: 100000, concurrent: 100}}
+listeners:
+  - {{port: {port}, bind_addresses: [127.0.0.1], type: http, tls: true, resources: [{{names: [federation]}}]}}
+"""
+
 # What Synapse wants to be told, and Hearth does by itself.
 SYNAPSE = """
 report_stats: false
@@ -54,6 +70,7 @@ class Homeserver:
         self.url = url
         self.server_name = server_name
         self.log = log
+        self._command = command
         with log.open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
@@ -73,6 +90,12 @@ class Homeserver:
         except OSError:
             return False
 
+    def start_again(self) -> None:
+        """After `stop`, with what it has kept."""
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(self._command, stdout=out, stderr=subprocess.STDOUT)
+        self.wait_until_it_answers()
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -82,27 +105,31 @@ class Homeserver:
             self._process.wait(STOP_S)
 
 
-def start_hearth(directory: Path) -> Homeserver:
-    """Hearth with a PostgreSQL of its own, from an empty directory."""
+def start_hearth(directory: Path, authority: Authority | None = None) -> Homeserver:
+    """Hearth with a PostgreSQL of its own, from an empty directory. With an authority it speaks to other servers."""
     port = _free_port()
     file = directory / "homeserver.yaml"
-    file.write_text(_configuration(port))
+    # Of the two servers this one has an address for its name: so a room's server acl can tell them apart.
+    server_name, text = _configuration("127.0.0.1", port, directory, authority)
+    file.write_text(text)
     command = [sys.executable, "-m", "homeserver", "serve", "-c", str(file), "--data", str(directory / "data")]
-    return _started(port, command, directory)
+    return _started(port, server_name, command, directory)
 
 
-def start_synapse(directory: Path) -> Homeserver:
-    """The Synapse of $SYNAPSE_PYTHON."""
+def start_synapse(directory: Path, authority: Authority | None = None) -> Homeserver:
+    """The Synapse of $SYNAPSE_PYTHON, or of scripts/interop-setup."""
     port = _free_port()
     file = directory / "homeserver.yaml"
-    file.write_text(_configuration(port) + SYNAPSE.format(directory=directory))
-    command = [os.environ["SYNAPSE_PYTHON"], "-m", "synapse.app.homeserver", "-c", str(file)]
+    server_name, text = _configuration("localhost", port, directory, authority)
+    file.write_text(text + SYNAPSE.format(directory=directory))
+    python = os.environ.get("SYNAPSE_PYTHON", str(SYNAPSE_PYTHON))
+    command = [python, "-m", "synapse.app.homeserver", "-c", str(file)]
     subprocess.run([*command, "--generate-keys"], check=True, capture_output=True)
-    return _started(port, command, directory)
+    return _started(port, server_name, command, directory)
 
 
-def _started(port: int, command: list[str], directory: Path) -> Homeserver:
-    homeserver = Homeserver(_url(port), "interop.test", command, directory / "homeserver.log")
+def _started(port: int, server_name: str, command: list[str], directory: Path) -> Homeserver:
+    homeserver = Homeserver(_url(port), server_name, command, directory / "homeserver.log")
     try:
         homeserver.wait_until_it_answers()
     except AssertionError:
@@ -111,8 +138,17 @@ def _started(port: int, command: list[str], directory: Path) -> Homeserver:
     return homeserver
 
 
-def _configuration(port: int) -> str:
-    return CONFIGURATION.format(server_name="interop.test", url=_url(port), port=port)
+def _configuration(host: str, port: int, directory: Path, authority: Authority | None) -> tuple[str, str]:
+    """The server's name, and its homeserver.yaml."""
+    if authority is None:
+        return "interop.test", CONFIGURATION.format(server_name="interop.test", url=_url(port), port=port)
+    federation_port = _free_port()
+    # With a port in the name nobody looks for a .well-known.
+    server_name = f"{host}:{federation_port}"
+    certificate, key = authority.issue(host)
+    text = CONFIGURATION.format(server_name=server_name, url=_url(port), port=port)
+    federation = FEDERATION.format(port=federation_port, certificate=certificate, key=key, authority=authority.path)
+    return server_name, text.replace("listeners:\n", federation, 1)
 
 
 def _url(port: int) -> str:

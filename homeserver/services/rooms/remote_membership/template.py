@@ -130,7 +130,7 @@ def _reference(server: ServerName, value: Any, version: RoomVersion) -> Referenc
         if version.event_id_is_hash:
             return EventId.parse(value if isinstance(value, str) else "")
         event_id, hashes = value
-        return EventId.parse(event_id), _text(hashes["sha256"])
+        return EventId.parse(event_id), _text(hashes["sha256"]) if "sha256" in hashes else None
     except (BadIdentifier, BadEvent, KeyError, TypeError, ValueError) as error:
         raise BadAnswer(server, "the template's references cannot be read") from error
 

@@ -1,0 +1,318 @@
+"""Hearth beside a Synapse: users of each in rooms of the other, in every room version that both have.
+
+`here` is a user of the server that the test is about, `there` one of the other; each test runs both ways.
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.interop.people import Person, Refused, q
+from tests.interop.servers import SYNAPSE_PYTHON, Homeserver, start_hearth, start_synapse
+from tests.support.certificates import Authority
+
+VERSIONS = [str(number) for number in range(1, 13)]
+pytestmark = pytest.mark.skipif(
+    "SYNAPSE_PYTHON" not in os.environ and not SYNAPSE_PYTHON.exists(),
+    reason="no Synapse: run scripts/interop-setup",
+)
+
+
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homeserver]]:
+    failed = request.session.testsfailed
+    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        authority = Authority(path)
+        for name in ("hearth", "synapse"):
+            (path / name).mkdir()
+        hearth = start_hearth(path / "hearth", authority)
+        try:
+            synapse = start_synapse(path / "synapse", authority)
+        except BaseException:
+            hearth.stop()
+            raise
+        yield hearth, synapse
+        hearth.stop()
+        synapse.stop()
+        if request.session.testsfailed > failed:
+            for name in ("hearth", "synapse"):
+                print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
+
+
+@pytest.fixture(params=["hearth visits synapse", "synapse visits hearth"])
+def pair(request: pytest.FixtureRequest, servers: tuple[Homeserver, Homeserver]) -> tuple[Homeserver, Homeserver]:
+    """The server of the room's maker, and that of the guest."""
+    hearth, synapse = servers
+    return (synapse, hearth) if request.param == "hearth visits synapse" else (hearth, synapse)
+
+
+@pytest.fixture
+def host(pair: tuple[Homeserver, Homeserver]) -> Person:
+    return Person(pair[0], "host")
+
+
+@pytest.fixture
+def guest(pair: tuple[Homeserver, Homeserver]) -> Person:
+    return Person(pair[1], "guest")
+
+
+def in_one_room(host: Person, guest: Person, **options: object) -> str:
+    room = host.create_room(**options)  # type: ignore[arg-type]
+    guest.join(room, via=host)
+    guest.sync()
+    host.until("two members", lambda: guest.user_id in host.members(room))
+    return room
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_public_room_is_joined_and_talked_in(host: Person, guest: Person, version: str) -> None:
+    room = host.create_room(version=version, name="a room")
+    host.send(room, "before")
+    guest.join(room, via=host)
+    host.send(room, "to the guest")
+    guest.hears(room, "to the guest")
+    guest.send(room, "to the host")
+    host.hears(room, "to the host")
+    guest.until("the same state", lambda: guest.state(room) == host.state(room))
+    assert guest.members(room) == {host.user_id, guest.user_id}
+
+
+@pytest.mark.parametrize("version", ["1", "10", "11", "12"])
+def test_an_invite_is_accepted(host: Person, guest: Person, version: str) -> None:
+    guest.sync()
+    room = host.create_room(version=version, preset="private_chat", name="by invitation")
+    host.invite(room, guest)
+    invite = guest.sync_until("the invite", lambda answer: answer.get("rooms", {}).get("invite", {}).get(room))
+    stripped = {event["type"]: event for event in invite["invite_state"]["events"]}
+    assert stripped["m.room.name"]["content"]["name"] == "by invitation"
+    guest.join(room)
+    host.send(room, "welcome")
+    guest.hears(room, "welcome")
+
+
+def test_an_invite_is_declined(host: Person, guest: Person) -> None:
+    guest.sync()
+    room = host.create_room(preset="private_chat", invite=[guest])
+    guest.sync_until("the invite", lambda answer: answer.get("rooms", {}).get("invite", {}).get(room))
+    guest.leave(room)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="leave")
+
+
+def test_an_invite_is_taken_back(host: Person, guest: Person) -> None:
+    guest.sync()
+    room = host.create_room(preset="private_chat", invite=[guest])
+    guest.sync_until("the invite", lambda answer: answer.get("rooms", {}).get("invite", {}).get(room))
+    host.ask("POST", f"/rooms/{q(room)}/kick", {"user_id": guest.user_id})
+    guest.sync_until("the end of it", lambda answer: answer.get("rooms", {}).get("leave", {}).get(room))
+
+
+def test_a_private_room_is_closed(host: Person, guest: Person) -> None:
+    room = host.create_room(preset="private_chat")
+    with pytest.raises(Refused) as refused:
+        guest.join(room, via=host)
+    assert (refused.value.status, refused.value.errcode) == (403, "M_FORBIDDEN")
+
+
+def test_a_knock_is_let_in(host: Person, guest: Person) -> None:
+    rules = [{"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}]
+    room = host.create_room(preset="private_chat", version="10", initial_state=rules, name="knock first")
+    guest.sync()
+    guest.ask("POST", f"/knock/{q(room)}", {"reason": "please"}, server_name=host.homeserver.server_name)
+    guest.sync_until("its knock", lambda answer: answer.get("rooms", {}).get("knock", {}).get(room))
+    host.hears_state(room, "m.room.member", guest.user_id, membership="knock", reason="please")
+    host.invite(room, guest)
+    guest.sync_until("the invite", lambda answer: answer.get("rooms", {}).get("invite", {}).get(room))
+    guest.join(room)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="join")
+
+
+@pytest.mark.parametrize("version", ["8", "10", "12"])
+def test_a_restricted_room_lets_members_of_another_in(host: Person, guest: Person, version: str) -> None:
+    space = host.create_room(name="space")
+    allow = [{"type": "m.room_membership", "room_id": space}]
+    rules = {"join_rule": "restricted", "allow": allow}
+    state = [{"type": "m.room.join_rules", "state_key": "", "content": rules}]
+    room = host.create_room(preset="private_chat", version=version, initial_state=state)
+    with pytest.raises(Refused):
+        guest.join(room, via=host)
+    guest.join(space, via=host)
+    guest.join(room, via=host)
+    guest.send(room, "in")
+    host.hears(room, "in")
+
+
+def test_history_is_fetched_back(host: Person, guest: Person) -> None:
+    room = host.create_room()
+    sent = [host.send(room, f"old {number}") for number in range(120)]
+    guest.join(room, via=host)
+    got = [event["event_id"] for event in guest.messages(room) if event["type"] == "m.room.message"]
+    assert got == sent[::-1]
+
+
+def test_a_redaction_goes_over(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    event_id = host.send(room, "secret")
+    guest.hears(room, "secret")
+    host.ask("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/t", {"reason": "no"})
+    path = f"/rooms/{q(room)}/event/{q(event_id)}"
+    guest.until("redacted", lambda: guest.ask("GET", path)["content"] == {})
+
+
+def test_kicks_and_bans_hold(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    host.ask("POST", f"/rooms/{q(room)}/ban", {"user_id": guest.user_id, "reason": "no"})
+    guest.sync_until("the ban", lambda answer: answer.get("rooms", {}).get("leave", {}).get(room))
+    with pytest.raises(Refused) as refused:
+        guest.join(room, via=host)
+    assert refused.value.status == 403
+    host.ask("POST", f"/rooms/{q(room)}/unban", {"user_id": guest.user_id})
+    guest.join(room, via=host)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="join")
+
+
+def test_a_guest_leaves_and_comes_back(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    guest.leave(room)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="leave")
+    missed = host.send(room, "missed")
+    host.set_state(room, "m.room.topic", {"topic": "changed meanwhile"})
+    guest.join(room, via=host)
+    host.send(room, "back")
+    guest.hears(room, "back")
+    guest.hears_state(room, "m.room.topic", topic="changed meanwhile")
+    assert missed in [event["event_id"] for event in guest.messages(room)]
+
+
+def test_aliases_profiles_and_public_rooms_are_looked_up(host: Person, guest: Person) -> None:
+    name = host.user_id[1:].partition(":")[0]
+    host.ask("PUT", f"/profile/{q(host.user_id)}/displayname", {"displayname": "The Host"})
+    room = host.create_room(room_alias_name=name, visibility="public", name=f"public {name}")
+    alias = f"#{name}:{host.homeserver.server_name}"
+    found = guest.ask("GET", f"/directory/room/{q(alias)}")
+    assert found["room_id"] == room
+    assert host.homeserver.server_name in found["servers"]
+    assert guest.ask("GET", f"/profile/{q(host.user_id)}")["displayname"] == "The Host"
+    rooms = guest.ask("GET", "/publicRooms", server=host.homeserver.server_name)["chunk"]
+    assert room in {one["room_id"] for one in rooms}
+    assert guest.join(alias) == room
+
+
+def test_a_profile_change_goes_over(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    guest.ask("PUT", f"/profile/{q(guest.user_id)}/displayname", {"displayname": "Another"})
+    host.hears_state(room, "m.room.member", guest.user_id, displayname="Another")
+
+
+def test_typing_receipts_and_presence_go_over(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    guest.ask("PUT", f"/rooms/{q(room)}/typing/{q(guest.user_id)}", {"typing": True, "timeout": 20_000})
+    host.sync_until("typing", lambda answer: guest.user_id in str(ephemeral(answer, room, "m.typing")))
+    event_id = host.send(room, "read this")
+    guest.hears(room, "read this")
+    guest.ask("POST", f"/rooms/{q(room)}/receipt/m.read/{q(event_id)}", {})
+    host.sync_until("the receipt", lambda answer: guest.user_id in str(ephemeral(answer, room, "m.receipt")))
+    status = {"presence": "online", "status_msg": "busy at work"}
+    guest.ask("PUT", f"/presence/{q(guest.user_id)}/status", status)
+    host.sync_until("the status", lambda answer: "busy at work" in str(answer.get("presence")))
+
+
+def ephemeral(answer: dict, room: str, event_type: str) -> list:  # type: ignore[type-arg]
+    events = answer.get("rooms", {}).get("join", {}).get(room, {}).get("ephemeral", {}).get("events", [])
+    return [event["content"] for event in events if event["type"] == event_type]
+
+
+def test_messages_to_devices_and_keys_go_over(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    guest.sync()
+    host.sync()
+    keys = {
+        "algorithms": ["m.olm.v1.curve25519-aes-sha2"],
+        "device_id": guest.device_id,
+        "user_id": guest.user_id,
+        "keys": {f"ed25519:{guest.device_id}": "x" * 43},
+        "signatures": {guest.user_id: {f"ed25519:{guest.device_id}": "y" * 86}},
+    }
+    one_time = {"signed_curve25519:AAA": {"key": "z" * 43, "signatures": {guest.user_id: {"ed25519:A": "s" * 86}}}}
+    guest.ask("POST", "/keys/upload", {"device_keys": keys, "one_time_keys": one_time})
+    host.sync_until("the new device", lambda answer: guest.user_id in answer.get("device_lists", {}).get("changed", []))
+    found = host.ask("POST", "/keys/query", {"device_keys": {guest.user_id: []}})["device_keys"]
+    assert found[guest.user_id][guest.device_id]["keys"] == keys["keys"]
+    wanted = {"one_time_keys": {guest.user_id: {guest.device_id: "signed_curve25519"}}}
+    claimed = host.ask("POST", "/keys/claim", wanted)["one_time_keys"]
+    assert claimed[guest.user_id][guest.device_id] == one_time
+    message = {"messages": {guest.user_id: {guest.device_id: {"hello": "device"}}}}
+    host.ask("PUT", "/sendToDevice/m.test/t1", message)
+    told = guest.sync_until("the message", lambda answer: answer.get("to_device", {}).get("events"))
+    assert {(one["type"], one["sender"], one["content"]["hello"]) for one in told} == {
+        ("m.test", host.user_id, "device")
+    }
+    assert room
+
+
+def test_files_are_fetched(host: Person, guest: Person) -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(image, "PNG")
+    png = image.getvalue()
+    content = host.exchange("POST", "/_matrix/media/v3/upload", png, "image/png", {"filename": "a.png"})
+    uri = content.decode().partition("mxc://")[2].partition('"')[0]
+    assert guest.exchange("GET", f"/_matrix/client/v1/media/download/{uri}", None, "") == png
+    query = {"width": 32, "height": 32, "method": "scale"}
+    assert guest.exchange("GET", f"/_matrix/client/v1/media/thumbnail/{uri}", None, "", query)[1:4] == b"PNG"
+
+
+def test_a_server_that_is_shut_out_is_not_heard(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    is_literal = guest.homeserver.server_name.startswith("127.")
+    acl = {"allow": ["*"], "deny": [] if is_literal else ["localhost"], "allow_ip_literals": not is_literal}
+    host.set_state(room, "m.room.server_acl", acl)
+    other = Person(guest.homeserver, "other")
+    closed = host.create_room(initial_state=[{"type": "m.room.server_acl", "state_key": "", "content": acl}])
+    with pytest.raises(Refused) as refused:
+        other.join(closed, via=host)
+    assert refused.value.status == 403
+    guest.send(room, "unheard")
+    open_room = in_one_room(host, guest)
+    # What is said in another room comes after it, and does come.
+    guest.send(open_room, "heard")
+    host.hears(open_room, "heard")
+    assert "unheard" not in [event["content"].get("body") for event in host.messages(room)]
+
+
+def test_both_write_at_once_and_agree(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest)
+    levels = host.ask("GET", f"/rooms/{q(room)}/state/m.room.power_levels")
+    levels.setdefault("users", {})[guest.user_id] = 50
+    host.set_state(room, "m.room.power_levels", levels)
+    guest.hears_state(room, "m.room.power_levels", users=levels["users"])
+    for number in range(10):
+        host.set_state(room, "m.room.topic", {"topic": f"host {number}"})
+        guest.set_state(room, "m.room.topic", {"topic": f"guest {number}"})
+        host.set_state(room, "org.example.a", {"number": number}, str(number % 3))
+        guest.set_state(room, "org.example.a", {"number": -number}, str(number % 3))
+    host.send(room, "host is done")
+    guest.send(room, "guest is done")
+    guest.hears(room, "host is done")
+    host.hears(room, "guest is done")
+    host.until("the same state", lambda: host.state(room) == guest.state(room))
+
+
+@pytest.mark.parametrize("who", ["host", "guest"])
+def test_what_was_said_during_an_outage_is_caught_up(host: Person, guest: Person, who: str) -> None:
+    room = in_one_room(host, guest)
+    present, absent = (guest, host) if who == "host" else (host, guest)
+    absent.homeserver.stop()
+    sent = [present.send(room, f"during the outage {number}") for number in range(60)]
+    absent.homeserver.start_again()
+    # A sign of life ends the other's waiting.
+    absent.send(room, "here again")
+    present.hears(room, "here again")
+    absent.hears(room, "during the outage 59")
+    got = [event["event_id"] for event in absent.messages(room) if event["event_id"] in sent]
+    assert got == sent[::-1]
