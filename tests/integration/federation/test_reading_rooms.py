@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from matrix.events import Json
 from tests.integration.federation.visiting import Visitor
-from tests.support.fake_server import event_id_of
+from tests.support.fake_server import FakeServer, event_id_of
 from tests.support.homeserver import Client, q
 from tests.support.http import Response
 
@@ -126,17 +127,23 @@ async def test_what_is_above_the_least_depth_is_given(alice: Client, visitor: Vi
     assert await missing(visitor, [sent[4]], [], min_depth=depth) == [sent[2], sent[3]]
 
 
+async def power_levels_and(visitor: Visitor, join: Json) -> list[str]:
+    """What authorises a message of who has joined."""
+    join_id = event_id_of(join, "12")
+    whole = await visitor.ok(f"/state/{q(visitor.room)}", event_id=join_id)
+    levels = [event_id_of(pdu, "12") for pdu in whole["pdus"] if pdu["type"] == "m.room.power_levels"]
+    return [*levels, join_id]
+
+
 async def fork(alice: Client, visitor: Visitor) -> tuple[str, list[str], str]:
     """A join, two messages that each follow it alone, and one that follows both."""
     join = (await visitor.join())["event"]
-    join_id = event_id_of(join, "12")
-    whole = await visitor.ok(f"/state/{q(visitor.room)}", event_id=join_id)
-    auth = [event_id_of(pdu, "12") for pdu in whole["pdus"] if pdu["type"] == "m.room.power_levels"]
-    branches = [await visitor.say(body, after=join, auth=[*auth, join_id]) for body in ("left", "right")]
+    auth = await power_levels_and(visitor, join)
+    branches = [await visitor.say(body, after=join, auth=auth) for body in ("left", "right")]
     last = await alice.send(visitor.room, "both")
     (pdu,) = (await visitor.ok(f"/event/{q(last)}"))["pdus"]
     assert set(pdu["prev_events"]) == set(branches)
-    return join_id, branches, last
+    return event_id_of(join, "12"), branches, last
 
 
 async def test_both_branches_of_a_fork_are_missing(alice: Client, visitor: Visitor) -> None:
@@ -281,6 +288,20 @@ async def test_another_user_of_the_server_makes_it_see(alice: Client, visitor: V
     await visitor.leave()
     also = await alice.send(visitor.room, "also")
     assert await bodies(visitor, also) == {seen: "seen", also: "also"}
+
+
+async def test_on_a_branch_without_the_server_it_was_not_there(alice: Client, visitor: Visitor) -> None:
+    """What counts is the state before the event, wherever it came into the stream."""
+    await set_visibility(alice, visitor.room, "joined")
+    third = Visitor(FakeServer(visitor.server.network, "three.test"), "one.test", visitor.room)
+    join = (await third.join())["event"]
+    auth = await power_levels_and(third, join)
+    own_join = (await visitor.join())["event"]
+    unseen = await third.say("unseen", after=join, auth=auth)
+    seen = await third.say("seen", after=own_join, auth=auth)
+    last = await alice.send(visitor.room, "last")
+    assert await bodies(visitor, last) == {unseen: None, seen: "seen", last: "last"}
+    assert await bodies(third, last) == {unseen: "unseen", seen: "seen", last: "last"}
 
 
 async def test_the_nearest_event_is_one_that_is_seen(alice: Client, visitor: Visitor) -> None:
