@@ -30,7 +30,7 @@ async def test_the_list_of_a_user_with_a_shared_room_is_kept(network: Network) -
     one, two = await network.start("one.test"), await network.start("two.test")
     alice, bob = await one.register("alice"), await two.register("bob")
     await publish_keys(bob)
-    share_room(1, [one, two], [alice.user_id, bob.user_id])
+    await share_room(1, [one, two], [alice.user_id, bob.user_id])
     first = await query(alice, bob.user_id)
     network.cut("one.test", "two.test")
     assert await query(alice, bob.user_id) == first
@@ -54,7 +54,7 @@ async def test_display_names_of_devices_are_told_where_the_operator_allows_it(ne
     await publish_keys(bob)
     named = {"device_display_name": "Bob's phone"}
     assert (await query(alice, bob.user_id))["device_keys"][bob.user_id][bob.device_id]["unsigned"] == named
-    share_room(1, [one, two], [carol.user_id, bob.user_id])
+    await share_room(1, [one, two], [carol.user_id, bob.user_id])
     assert (await query(carol, bob.user_id))["device_keys"][bob.user_id][bob.device_id]["unsigned"] == named
 
 
@@ -163,7 +163,7 @@ async def test_keys_that_no_honest_server_gives_are_dropped(network: Network) ->
 async def test_an_answer_that_is_no_device_list_is_a_failure(network: Network) -> None:
     one, evil = await network.start("one.test"), FakeServer(network, "evil.test")
     alice, mallory = await one.register("alice"), evil.user("mallory")
-    share_room(1, [one], [alice.user_id, mallory])
+    await share_room(1, [one], [alice.user_id, mallory])
     evil.answers("GET", f"{V1}/user/devices", {"user_id": alice.user_id, "stream_id": 1, "devices": []})
     assert list((await query(alice, mallory))["failures"]) == ["evil.test"]
 
@@ -171,7 +171,7 @@ async def test_an_answer_that_is_no_device_list_is_a_failure(network: Network) -
 async def test_a_server_without_device_lists_is_asked_for_keys(network: Network) -> None:
     one, old = await network.start("one.test"), FakeServer(network, "old.test")
     alice, olga = await one.register("alice"), old.user("olga")
-    share_room(1, [one], [alice.user_id, olga])
+    await share_room(1, [one], [alice.user_id, olga])
     keys = device_keys(olga, "PHONE")
     old.answers("POST", f"{V1}/user/keys/query", {"device_keys": {olga: {"PHONE": keys}}})
     assert (await query(alice, olga))["device_keys"] == {olga: {"PHONE": {**keys, "unsigned": {}}}}
@@ -181,7 +181,7 @@ async def test_many_users_of_a_server_are_asked_for_at_once(network: Network) ->
     one, two = await network.start("one.test"), FakeServer(network, "two.test")
     alice = await one.register("alice")
     others = [two.user(f"user{number}") for number in range(20)]
-    share_room(1, [one], [alice.user_id, *others])
+    await share_room(1, [one], [alice.user_id, *others])
     devices = {user_id: {"PHONE": device_keys(user_id, "PHONE")} for user_id in others}
     two.answers("POST", f"{V1}/user/keys/query", {"device_keys": devices})
     wanted = {"device_keys": {user_id: [] for user_id in others}}
