@@ -11,12 +11,15 @@ from attrs import frozen
 
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
 from homeserver.app.core import Core
-from homeserver.app.e2ee import build_encryption, encryption_apis
+from homeserver.app.e2ee import build_encryption, encryption_apis, encryption_apis_for_servers
 from homeserver.app.features import feature_apis
 from homeserver.app.federation import Federation, build_federation, federation_apis, key_apis
-from homeserver.app.media import Media, build_media, media_apis
+from homeserver.app.federation_queue import Sending, build_hosts, build_sending, transaction_apis
+from homeserver.app.for_servers import ForServers, build_acls, build_turns
+from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
 from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
+from homeserver.app.remote_membership import build_door
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
@@ -42,6 +45,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.opened import open_storage, prepare
 from synapse_like_config import Config
 from synapse_like_config.signing_key_file import read_or_make
+from synapse_like_config.signing_key_rotation import take_up
 
 # Running requests get this long to end, of the ten seconds that the whole stop may take.
 DRAIN_S = 6.0
@@ -82,6 +86,7 @@ class Outgoing:
     syncing: Syncing
     pushing: Pushing
     federation: Federation
+    sending: Sending
 
 
 class Server:
@@ -106,6 +111,7 @@ class Server:
         self._syncing = outgoing.syncing
         self._pushing = outgoing.pushing
         self.federation = outgoing.federation
+        self.sending = outgoing.sending
         self._apis = apis
         self.router = self.router_of(frozenset({"client", "federation", "keys"}))
         self._listeners = Listeners(reactor=core.reactor)
@@ -157,9 +163,9 @@ class Server:
         await self.core.tasks.stop(TASKS_S)
         await self.users.last_seen.flush()
         await self.media.repository.write_accesses()
-        if self.media.previews is not None:
-            await self.media.previews.close()
+        await self.media.close()
         await self._pushing.stop()
+        await self.sending.sender.stop()
         await self.federation.stop()
         self.close()
 
@@ -167,6 +173,7 @@ class Server:
         """Without waiting for requests: there are none, or they are lost."""
         self._syncing.notifier.close()
         self._pushing.close()
+        self.sending.sender.close()
         self.rooms.typing.stop()
         self.core.storage.close()
         if self.postgres is not None:
@@ -179,6 +186,7 @@ async def build(config: Config, reactor: Any) -> Server:
     Raises: what hinders it: psycopg2.OperationalError, MigrationFault, ConfigFault, OSError.
     """
     config.data_directory.mkdir(parents=True, exist_ok=True)
+    take_up(config.signing_key_path, int(reactor.seconds() * 1000))
     key = read_or_make(config.signing_key_path)[0]
     postgres = None if config.database.dsn is not None else EmbeddedPostgres(config.postgres_path)
     try:
@@ -214,6 +222,7 @@ async def assemble(core: Core) -> Server:
     config = core.config
     federation = await build_federation(core)
     rooms = build_rooms(core, federation)
+    hosts = build_hosts(core, rooms)
     settings = user_settings(config)
     # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
     hooks = UserHooks(
@@ -225,8 +234,8 @@ async def assemble(core: Core) -> Server:
     )
     users = build_users(core, settings, hooks)
     changes = build_room_changes(core, rooms, users, federation)
-    encryption = build_encryption(core, rooms)
-    media = build_media(core)
+    encryption = build_encryption(core, rooms, federation.client)
+    media = build_media(core, client=federation.client)
     reading = build_reading(core, users, rooms)
     pushing = build_push(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
@@ -257,9 +266,35 @@ async def assemble(core: Core) -> Server:
     ]
     await rooms.presence.load()
     start_upkeep(core, users)
+    acls = build_acls(core, rooms)
+    sending = build_sending(core, federation, hosts)
+    for_servers = ForServers(
+        core=core,
+        rooms=rooms,
+        changes=changes,
+        users=users,
+        federation=federation,
+        hosts=hosts,
+        acls=acls,
+        turns=build_turns(core),
+    )
     apis = Apis(
         client=client_apis,
-        federation=federation_apis(core, federation),
+        federation=[
+            *federation_apis(core, federation),
+            *for_servers.apis(),
+            *transaction_apis(
+                core,
+                rooms,
+                encryption,
+                hosts=hosts,
+                acls=acls,
+                turns=build_turns(core),
+                receive=build_door(core, rooms, changes.remote, hosts).receive,
+            ),
+            *encryption_apis_for_servers(encryption),
+            *media_apis_for_servers(core, media),
+        ],
         keys=key_apis(core, federation),
     )
     return Server(
@@ -267,6 +302,6 @@ async def assemble(core: Core) -> Server:
         users=users,
         rooms=rooms,
         media=media,
-        outgoing=Outgoing(syncing=syncing, pushing=pushing, federation=federation),
+        outgoing=Outgoing(syncing=syncing, pushing=pushing, federation=federation, sending=sending),
         apis=apis,
     )

@@ -7,6 +7,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
+from federation.inbound.media import FederationMediaApi
+from federation.outbound.client import FederationClient
 from homeserver.app.core import Core
 from homeserver.app.settings import Limits
 from homeserver.client_api.media import MediaApi, UploadApi
@@ -16,6 +18,7 @@ from homeserver.client_api.media_replies import MediaReplies
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.moderation import MediaModeration
 from homeserver.services.media.previews import Previews, PreviewSettings
+from homeserver.services.media.remote import RemoteMedia
 from homeserver.services.media.repository import Announcer, Remote, Repository
 from homeserver.services.media.settings import MediaSettings, RetentionSettings, ThumbnailSettings, UploadQuota
 from homeserver.services.media.thumbnail_choice import Box
@@ -23,13 +26,15 @@ from homeserver.services.media.thumbnails import Thumbnails
 from homeserver.services.media.upkeep import MediaUpkeep, until_done
 from homeserver.services.media.uploads import Uploads
 from homeserver.web.addresses import AddressRules
-from homeserver.web.agent import OutgoingHttp
+from homeserver.web.agent import Bounds, OutgoingHttp
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ACCESS_EVERY_S = 60.0
 UPKEEP_EVERY_S = 3600.0
+# A file that another server has put elsewhere: how long until it begins to come, and for each pause.
+LINK_BOUNDS = Bounds(timeout_s=30.0, max_redirects=3)
 
 
 @frozen(kw_only=True)
@@ -42,10 +47,18 @@ class Media:
     moderation: MediaModeration
     upkeep: MediaUpkeep
     previews: Previews | None
+    # To where other servers say that their media is.
+    links: OutgoingHttp | None
+
+    async def close(self) -> None:
+        """Closes connections."""
+        for part in (self.previews, self.links):
+            if part is not None:
+                await part.close()
 
 
-def build_media(core: Core, remote: Remote | None = None) -> Media:
-    """`remote` fetches media of other servers; without it there is none of theirs."""
+def build_media(core: Core, remote: Remote | None = None, client: FederationClient | None = None) -> Media:
+    """`remote`, or else `client`, fetches media of other servers; without either there is none of theirs."""
     database, clock, options = core.storage.database, core.clock, core.config.media
     files, in_thread = Files(core.config.media_path), _in_thread(core)
     announcer = Announcer(core.storage.committer)
@@ -72,7 +85,12 @@ def build_media(core: Core, remote: Remote | None = None) -> Media:
         settings=settings,
         server_name=core.server_name,
     )
+    links = None
+    if client is not None and remote is None:
+        links = _outgoing(core)
+        remote = _remote(core, uploads, client, links)
     media = Media(
+        links=links,
         previews=_previews(core, uploads, in_thread),
         files=files,
         in_thread=in_thread,
@@ -98,6 +116,24 @@ def build_media(core: Core, remote: Remote | None = None) -> Media:
     for name, job in media.upkeep.jobs().items():
         core.tasks.repeat(name, UPKEEP_EVERY_S, lambda job=job: until_done(job))  # type: ignore[misc]
     return media
+
+
+def _outgoing(core: Core) -> OutgoingHttp:
+    options = core.config.federation
+    rules = AddressRules.parse(options.ip_range_blacklist, options.ip_range_whitelist)
+    return OutgoingHttp(reactor=core.reactor, rules=rules)
+
+
+def _remote(core: Core, uploads: Uploads, client: FederationClient, links: OutgoingHttp) -> RemoteMedia:
+    most = core.config.media.max_upload_size
+    return RemoteMedia(
+        client=client,
+        uploads=uploads,
+        fetch_link=lambda url: links.stream(url, bounds=LINK_BOUNDS),
+        clock=core.clock,
+        tasks=core.tasks,
+        max_bytes=most,
+    )
 
 
 def _previews(core: Core, uploads: Uploads, in_thread: InThread) -> Previews | None:
@@ -144,6 +180,20 @@ def media_apis(core: Core, media: Media) -> Sequence[object]:
             max_upload_bytes=core.config.media.max_upload_size,
         ),
         LegacyMediaApi(repository=repository, thumbnails=thumbnails, replies=replies),
+    ]
+
+
+def media_apis_for_servers(core: Core, media: Media) -> Sequence[object]:
+    if not core.config.media.enable_media_repo:
+        return []
+    return [
+        FederationMediaApi(
+            repository=media.repository,
+            thumbnails=media.thumbnails,
+            files=media.files,
+            in_thread=media.in_thread,
+            server_name=core.server_name,
+        )
     ]
 
 
