@@ -35,10 +35,14 @@ def _read_or_make(path: Path) -> list[SigningKey]:
         return read_signing_keys(path.read_text(encoding="utf-8"))
 
 
-def _make(path: Path) -> None:
+def new_key() -> SigningKey:
     # As Synapse names its keys: a_ and four letters or digits.
     version = "a_" + "".join(secrets.choice(_VERSION) for _ in range(4))
-    key = SigningKey.from_seed(version, secrets.token_bytes(32))
+    return SigningKey.from_seed(version, secrets.token_bytes(32))
+
+
+def _make(path: Path) -> None:
+    key = new_key()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written whole before it has its name: a crash must not leave half a key, nor two processes each their own.
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")

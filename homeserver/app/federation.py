@@ -28,9 +28,11 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.web.addresses import AddressRules
 from homeserver.web.agent import OutgoingHttp
 from matrix.server_keys import OldKey
-from matrix.signing import verify_key_from_base64
+from matrix.signing import SigningKey, verify_key_from_base64
 from synapse_like_config import Config
 from synapse_like_config.sections.keys import TrustedKeyServer
+from synapse_like_config.signing_key_file import read_or_make
+from synapse_like_config.signing_key_rotation import read_retired
 
 # A server that does not answer is tried at least every hour, whatever the configuration says.
 LONGEST_PAUSE_MS = 3_600_000
@@ -76,11 +78,8 @@ async def build_federation(core: Core) -> Federation:
     )
     own_keys = OwnKeys(
         server_name=core.server_name,
-        keys=[core.signer.key],
-        old={
-            key_id: OldKey(verify_key_from_base64(old.key), old.expired_ts)
-            for key_id, old in config.keys.old_signing_keys.items()
-        },
+        keys=_keys_in_use(core),
+        old=_old_keys(config),
         valid_ms=config.keys.key_refresh_interval,
     )
     keys = ServerKeys(
@@ -146,6 +145,24 @@ def build_wire(config: Config, reactor: Any, clock: Clock, metrics: Metrics) -> 
         metrics=metrics,
         on_close=http.close,
     )
+
+
+def _keys_in_use(core: Core) -> list[SigningKey]:
+    """The key that signs, and what else is in its file: published, and good for whoever signs by them."""
+    path, signer = core.config.signing_key_path, core.signer.key
+    in_file = read_or_make(path) if path.exists() else []
+    is_its_file = any(key.key_id == signer.key_id for key in in_file)
+    return [signer, *(key for key in in_file if is_its_file and key.key_id != signer.key_id)]
+
+
+def _old_keys(config: Config) -> dict[str, OldKey]:
+    """Those that were rotated by us, and those that the configuration names."""
+    retired = {key.key_id: OldKey(key.verify_key, key.expired_ms) for key in read_retired(config.signing_key_path)}
+    named = {
+        key_id: OldKey(verify_key_from_base64(old.key), old.expired_ts)
+        for key_id, old in config.keys.old_signing_keys.items()
+    }
+    return {**retired, **named}
 
 
 def _back_off(core: Core) -> BackOff:

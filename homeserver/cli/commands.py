@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 
 from homeserver import VERSION
-from homeserver.cli import accounts, database, federation, serve
+from homeserver.cli import accounts, database, federation, serve, signing_keys
 from homeserver.cli.faults import FAILED, Commands, Fault
 from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
@@ -93,6 +93,15 @@ def migrate(files: tuple[Path, ...], data: Path) -> None:
     config = load(files, data)
     prepare_data(config.data_directory)
     click.echo(database.migrated(config))
+
+
+@hearth.command("rotate-key")
+@with_configuration
+def rotate_key(files: tuple[Path, ...], data: Path) -> None:
+    """Make a new signing key, which the server takes up when it is started again."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(signing_keys.rotated(config))
 
 
 @hearth.group("federation")

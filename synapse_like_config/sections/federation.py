@@ -36,10 +36,12 @@ class Retries:
     max_short_retries: int = option(3, "How often a request that a user waits for is repeated.")
     max_long_retries: int = option(10, "How often a request in the background is repeated.")
     destination_min_retry_interval: Milliseconds = option(
-        Milliseconds(600_000), "How long a server that does not answer is left alone, at first."
+        Milliseconds(60_000), "How long a server that does not answer is left alone, at first."
     )
     destination_retry_multiplier: float = option(2.0, "By which factor that grows each time.")
-    destination_max_retry_interval: Milliseconds = option(Milliseconds(7 * 86_400_000), "And at most.")
+    destination_max_retry_interval: Milliseconds = option(
+        Milliseconds(3_600_000), "And at most. More than an hour counts as an hour."
+    )
 
 
 @frozen

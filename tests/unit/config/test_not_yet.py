@@ -28,6 +28,7 @@ BY_METHOD = {
     "database": "dsn",
     "listeners": "open",
     "enable_metrics": "enable_metrics",
+    "federation_domain_whitelist": "may_talk_to",
     "federation": r"federation\.federation",
     "push": r"notifications\.push",
 }
