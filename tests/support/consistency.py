@@ -3,7 +3,8 @@
     assert faults(dsn) == []
 
 Reads everything and believes nothing that is said twice: intervals, memberships, heads and extremities are compared
-with what follows from the events. For databases of tests: of rooms whose events are all this server's, without purges.
+with what follows from the events. For databases of tests, without purges. What other servers sent may be odd in itself
+(its depth, the order in which it came); what is kept of it must not be.
 """
 
 from collections import Counter
@@ -16,6 +17,9 @@ from attrs import define, frozen
 
 from matrix.hashing import event_id_of
 from matrix.room_versions import ROOM_VERSIONS
+from storage.events import Flags
+
+OUTLIER, REJECTED = int(Flags.OUTLIER), int(Flags.REJECTED)
 
 
 @frozen
@@ -51,6 +55,10 @@ class _Database:
     off_line: set[int]  # events with a delta
     memberships: dict[tuple[int, str], tuple[str, int, int]]
     referring: dict[str, list[int]]  # event numbers that other tables name
+    missing: dict[int, set[str]]  # by who names them
+    gaps: dict[int, int]  # by room the position of the last
+    out_of_band: set[int]
+    servers: set[str]  # ours
 
 
 def faults(dsn: str) -> list[str]:
@@ -84,6 +92,9 @@ def _read(connection: Any) -> _Database:
         "SELECT room_nid, state_key_nid, since, until, event_nid FROM room_state ORDER BY since"
     ):
         intervals.setdefault((room, key), []).append(_Interval(*interval))
+    missing: dict[int, set[str]] = {}
+    for referrer, event_id in rows("SELECT referrer_nid, event_id FROM missing_prev_events"):
+        missing.setdefault(referrer, set()).add(event_id)
     return _Database(
         events={event.nid: event for event in events},
         head=rows("SELECT position FROM stream_head")[0][0],
@@ -101,6 +112,10 @@ def _read(connection: Any) -> _Database:
             table: [nid for (nid,) in rows(f"SELECT event_nid FROM {table}")]
             for table in ("event_transactions", "relations", "event_state", "room_state", "memberships")
         },
+        missing=missing,
+        gaps=dict(rows("SELECT room_nid, max(position) FROM timeline_gaps GROUP BY 1")),
+        out_of_band={nid for (nid,) in rows("SELECT event_nid FROM out_of_band")},
+        servers={user.partition(":")[2] for (user,) in rows("SELECT user_id FROM users")},
     )
 
 
@@ -133,36 +148,66 @@ def _rows(database: _Database) -> Iterator[str]:
 
 
 def _graph(database: _Database) -> Iterator[str]:
-    """What events name is there, of the same room, and came before."""
+    """What events name is there, of the same room; what they rest on has smaller numbers."""
     for event in database.events.values():
         if not ROOM_VERSIONS[database.rooms[event.room][0]].event_id_is_hash:
             continue
+        is_outlier, is_rejected = event.flags & OUTLIER, event.flags & REJECTED
         for name, nids in (("prev_events", event.prev), ("auth_events", event.auth)):
             named = [database.events.get(nid) for nid in nids]
-            if None in named or any(other is not None and other.room != event.room for other in named):
+            if None in named or any(one is not None and one.room != event.room and not is_rejected for one in named):
                 yield f"event {event.nid} has {name} that are not there"
-            elif [other.event_id for other in named if other is not None] != event.pdu[name]:
+            known = {one.event_id for one in named if one is not None}
+            if name == "prev_events":
+                known |= database.missing.get(event.nid, set())
+            if known != set(event.pdu[name]) and not (is_outlier and name == "prev_events"):
                 yield f"event {event.nid} has {name} other than its JSON"
-            elif any((other.position or 0) >= (event.position or 0) for other in named if other is not None):
-                yield f"event {event.nid} came before its {name}"
-        depths = [database.events[nid].depth for nid in event.prev if nid in database.events]
-        if event.depth != max(depths, default=0) + 1:
-            yield f"event {event.nid} has depth {event.depth}"
+        if any(nid >= event.nid for nid in event.auth):
+            yield f"event {event.nid} has a smaller number than its auth_events"
+        if event.pdu["sender"].partition(":")[2] in database.servers and not database.missing.get(event.nid):
+            yield from _own(database, event)
+
+
+def _own(database: _Database, event: _Event) -> Iterator[str]:
+    """An event of this server comes after what it names."""
+    prev = [database.events[nid] for nid in event.prev if nid in database.events]
+    if event.depth != max((one.depth for one in prev), default=0) + 1:
+        yield f"event {event.nid} has depth {event.depth}"
+    if any((one.position or 0) >= (event.position or 0) for one in prev if (event.position or 0) > 0):
+        yield f"event {event.nid} came before its prev_events"
 
 
 def _heads(database: _Database) -> Iterator[str]:
     """A room's head is its last event, its extremities those that no other follows."""
     for room, (_, head, extremities) in database.rooms.items():
-        events = _in_room(database, room)
-        followed = {nid for event in events for nid in event.prev}
+        events = [event for event in _in_room(database, room) if (event.position or 0) > 0]
+        followed = _followed(database, events)
         if head != max((event.position or 0 for event in events), default=0):
             yield f"room {room} has the head {head}"
-        if set(extremities) != {event.nid for event in events if event.nid not in followed}:
-            yield f"room {room} has the extremities {extremities}"
+        open_ends = {event.nid for event in events if event.nid not in followed}
+        # Who comes back into a room begins anew after the gap.
+        before_gap = {event.nid for event in events if (event.position or 0) < database.gaps.get(room, 0)}
+        if not set(extremities) <= open_ends or not open_ends - set(extremities) <= before_gap:
+            yield f"room {room} has the extremities {extremities}, not {open_ends}"
+
+
+def _followed(database: _Database, events: Iterable[_Event]) -> set[int]:
+    """What these events follow, also by way of events that were rejected or soft-failed."""
+    followed: set[int] = set()
+    stack = [nid for event in events for nid in event.prev]
+    while stack:
+        nid = stack.pop()
+        if nid not in followed:
+            followed.add(nid)
+            event = database.events.get(nid)
+            if event is not None and event.flags:
+                stack += event.prev
+    return followed
 
 
 def _intervals(database: _Database) -> Iterator[str]:
-    """A key's intervals meet, the last is open; on the main line each state event begins one."""
+    """A key's intervals meet, the last is open; each begins with its event, or where state was resolved or told."""
+    placed = {event.position: event for event in database.events.values() if event.position is not None}
     for (room, key), intervals in database.intervals.items():
         ends = [interval.until for interval in intervals]
         if ends != [*(interval.since for interval in intervals[1:]), None]:
@@ -171,14 +216,24 @@ def _intervals(database: _Database) -> Iterator[str]:
             event = database.events.get(interval.nid)
             if interval.nid != 0 and (event is None or event.key_nid != key or event.room != room):
                 yield f"key {key} of room {room} has event {interval.nid}, which is not one of it"
+            elif event is not None and event.flags & REJECTED:
+                yield f"key {key} of room {room} has event {interval.nid}, which was rejected"
+            if (at := placed.get(interval.since)) is not None and at.nid != interval.nid:
+                yield f"key {key} of room {room} becomes {interval.nid} with event {at.nid}"
+    yield from _replaced(database)
+
+
+def _replaced(database: _Database) -> Iterator[str]:
+    """On the line each state event begins an interval; off it, if state resolution preferred it."""
     for event in database.events.values():
-        if event.key_nid is None or event.flags or event.nid in database.off_line or not event.position:
+        if event.key_nid is None or event.flags or (event.position or 0) <= 0:
             continue
         known = database.intervals.get((event.room, event.key_nid), [])
-        at = next((index for index, interval in enumerate(known) if interval.nid == event.nid), None)
-        if at is None or known[at].since != event.position:
-            yield f"event {event.nid} did not become state at its position"
-        elif event.replaces != (known[at - 1].nid if at else None):
+        at_position = next((index for index, one in enumerate(known) if one.since == event.position), None)
+        if at_position is None:
+            if event.replaces != 0 or event.nid not in database.off_line:
+                yield f"event {event.nid} did not become state at its position"
+        elif (event.replaces or 0) != (known[at_position - 1].nid if at_position else 0):
             yield f"event {event.nid} does not replace what was there: {event.replaces}"
 
 
@@ -188,16 +243,20 @@ def _memberships(database: _Database) -> Iterator[str]:
     for intervals in database.intervals.values():
         event = database.events.get(intervals[-1].nid)
         if event is not None and event.type == "m.room.member":
-            said = (event.pdu["content"]["membership"], event.nid, event.position)
+            said = (event.pdu["content"]["membership"], event.nid, intervals[-1].since)
             wanted[(event.room, event.pdu["state_key"])] = said
     for key in wanted.keys() | database.memberships.keys():
-        if wanted.get(key) != database.memberships.get(key):
-            yield f"the membership of {key} is {database.memberships.get(key)}, by the state {wanted.get(key)}"
+        said = database.memberships.get(key)
+        if said is not None and (said[1] in database.out_of_band or (said[0] == "leave" and key not in wanted)):
+            continue
+        if wanted.get(key) != said:
+            yield f"the membership of {key} is {said}, by the state {wanted.get(key)}"
 
 
 def _references(database: _Database) -> Iterator[str]:
+    there = {0, *database.events, *database.out_of_band}
     for table, nids in database.referring.items():
-        yield from (f"{table} names event {nid}" for nid in nids if nid != 0 and nid not in database.events)
+        yield from (f"{table} names event {nid}" for nid in nids if nid not in there)
     times = Counter(database.referring["event_transactions"])
     yield from (f"event {nid} has {count} transactions" for nid, count in times.items() if count > 1)
 
