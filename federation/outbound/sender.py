@@ -102,6 +102,11 @@ class Sender:
     def close(self) -> None:
         self._locks.stop()
 
+    @property
+    def is_taking_over(self) -> bool:
+        """Are there shards that will be ours in a moment?"""
+        return bool(self._new or self._taking) or (self._has_looked and not self._held)
+
     def read_stream(self, entries: list[Entry]) -> None:
         self._pending.extend(entries)
         self._work_on()

@@ -92,8 +92,8 @@ def outbox_of(hs: Homeserver) -> Outbox:
 
 async def told_all(hs: Homeserver) -> None:
     """The homeserver has put all that happened into queues, and none of them waits."""
-    outbox, stream = outbox_of(hs), hs.core.storage.stream
-    await until(lambda: outbox.seen == stream.position and not outbox.queues)
+    outbox, sender, stream = outbox_of(hs), hs.server.sending.sender, hs.core.storage.stream
+    await until(lambda: outbox.seen == stream.position and not outbox.queues and not sender.is_taking_over)
 
 
 async def shared_room(hs: Homeserver, alice: Client, *servers: Listening, **body: Any) -> str:
