@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.interop.chats import meet, text, verify
+from tests.interop.clients import Kind, RealClient, skip_without
 from tests.interop.people import Person, Refused, q
 from tests.interop.servers import SYNAPSE_PYTHON, Homeserver, start_hearth, start_synapse
 from tests.support.certificates import Authority
@@ -254,6 +256,27 @@ def test_messages_to_devices_and_keys_go_over(host: Person, guest: Person) -> No
         ("m.test", host.user_id, "device")
     }
     assert room
+
+
+def test_encrypted_messages_go_over(pair: tuple[Homeserver, Homeserver], js: Kind, nio: Kind, tmp_path: Path) -> None:
+    """By the real clients: matrix-js-sdk at one server, matrix-nio at the other."""
+    clients = []
+    for kind, homeserver in zip((js, nio), pair, strict=True):
+        skip_without(kind)
+        (tmp_path / kind.name).mkdir()
+        clients.append(RealClient(kind, homeserver.url, tmp_path / kind.name))
+    try:
+        for client, homeserver in zip(clients, pair, strict=True):
+            client.sign_in(Person(homeserver, "reader").user_id)
+        chat = meet(*clients)
+        verify(chat.js, chat.nio)
+        for speaker in clients:
+            read = chat.says(speaker, text(f"from {speaker.user_id}"))
+            assert read["encrypted"]
+            assert read["content"]["body"] == f"from {speaker.user_id}"
+    finally:
+        for client in clients:
+            client.stop()
 
 
 def test_files_are_fetched(host: Person, guest: Person) -> None:
