@@ -56,9 +56,9 @@ class LazyMembers:
     async def add(self, window: Window, plan: Plan) -> None:
         """Leaves of the plan's state only the members that are needed, and adds those that are not in it.
 
-        Adds the summary too: the others count their members themselves.
+        Adds the summary too.
         """
-        await self._summarise(window, plan)
+        await self.summarise(window, plan)
         key = (window.user_id, window.request.device_key, plan.room_nid)
         remembered = {} if plan.whole else self._given.get(key, {})
         # What was given before the user came (back) into the room is forgotten, as the rest of the room.
@@ -81,7 +81,8 @@ class LazyMembers:
             kept |= {user: (nid, window.upto) for user, nid in told.items()}
             self._remember(key, kept, window.upto)
 
-    async def _summarise(self, window: Window, plan: Plan) -> None:
+    async def summarise(self, window: Window, plan: Plan) -> None:
+        """Adds the summary, if it has changed or the client has none."""
         has_changed = plan.whole or plan.moved.has_gap or any(one.event.type == MEMBER for one in plan.moved.events)
         if has_changed and plan.membership.membership == "join":
             head = (await self._heads.get_many([plan.room_nid]))[plan.room_nid]

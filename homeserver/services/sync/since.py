@@ -46,6 +46,8 @@ class RoomsSince:
             plan.state = changed_outside(moved.events, plan.timeline)
         if window.request.filter.lazy_load_members:
             await self._lazy_members.add(window, plan)
+        else:
+            await self._lazy_members.summarise(window, plan)
         return plan
 
     async def nothing(self, room_nid: int, row: Membership) -> Plan:

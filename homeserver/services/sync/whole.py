@@ -70,6 +70,9 @@ class WholeRooms:
             undo(plan.state, plan.timeline)
         if window.request.filter.lazy_load_members:
             await self._lazy_members.add(window, plan)
+        elif not window.is_initial:
+            # Who is given all members of all rooms at once counts them as well, and loading them all would cost a lot.
+            await self._lazy_members.summarise(window, plan)
 
     async def _recent(self, window: Window, room_nids: list[int]) -> dict[int, tuple[list[StoredEvent], bool]]:
         """The newest events of each room that pass the filter, and whether there are more before them.

@@ -391,6 +391,17 @@ async def test_full_state_tells_all_state_again(hs: Homeserver) -> None:
     assert ("m.room.create", "") in state_types(part)
 
 
+async def test_who_has_all_members_is_told_how_many_there_are_when_that_changes(hs: Homeserver) -> None:
+    alice, bob, room = await two_in_a_room(hs)
+    carol = await hs.register("carol")
+    await alice.sync()
+    await alice.invite(room, carol)
+    summary = joined(await alice.sync(), room)["summary"]
+    assert (summary["m.joined_member_count"], summary["m.invited_member_count"]) == (2, 1)
+    await bob.send(room)
+    assert "summary" not in joined(await alice.sync(), room)
+
+
 NO_TIMELINE = '{"room":{"timeline":{"limit":0},"include_leave":true}}'
 
 
