@@ -164,6 +164,11 @@ class Heads:
             self._rooms_by_nid.pop(row.room_nid, None)
             self.forget(row.room_nid)
 
+    def _forget_row(self, room_nid: int) -> None:
+        row = self._rooms_by_nid.pop(room_nid, None)
+        if row is not None:
+            self._rooms.pop(row.room_id, None)
+
     async def state_events(self, head: Head, keys: Iterable[StateKey]) -> dict[StateKey, StoredEvent]:
         """The events of those keys that are in the state of the head."""
         nids = {key: head.state[key] for key in keys if key in head.state}
@@ -182,6 +187,9 @@ class Heads:
         for entry in entries:
             if entry.room_nid is None:
                 continue
+            if entry.kind is Kind.ROOM and (entry.user_id is not None or entry.body.get("whole")):
+                # Of a room that we are not in yet nobody knows the version for sure.
+                self._forget_row(entry.room_nid)
             if self._loads and entry.kind is Kind.EVENT:
                 self._told[entry.room_nid] = entry.position
             head = self._heads.get(entry.room_nid)

@@ -39,7 +39,7 @@ class Members:
             before = self._stream.position
             rooms = await self._database.read(memberships.rooms_of, user_id)
             meanwhile = self._stream.entries(max(before, self._stream.floor), self._stream.position)
-            if any(_is_sweeping(entry) for entry in meanwhile):
+            if any(_is_sweeping(entry) or _is_of_user(entry, user_id) for entry in meanwhile):
                 return await self.rooms_of(user_id)
             for entry in meanwhile:
                 _fold_rooms(rooms, user_id, entry)
@@ -126,6 +126,11 @@ def _is_whole(entry: Entry) -> bool:
 def _is_sweeping(entry: Entry) -> bool:
     """May anybody's membership be another than before, for all that the entry says?"""
     return entry.kind is Kind.ROOM and entry.user_id is None and entry.body.get("memberships") is None
+
+
+def _is_of_user(entry: Entry, user_id: str) -> bool:
+    """Did something of the user's own rooms change beside their events: one was forgotten, an invite came in?"""
+    return entry.kind is Kind.ROOM and entry.user_id == user_id
 
 
 def _resolved(entry: Entry) -> dict[str, tuple[str, int]]:

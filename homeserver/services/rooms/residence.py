@@ -31,6 +31,11 @@ class Residence:
                 has_others = True
         return not has_others and await self._knows_state(room.room_nid)
 
+    async def version_of(self, room_id: RoomId) -> str | None:
+        """The version of a room that we are or were in; what an invite says of one is only its sender's word."""
+        room = await self._heads.find_room(room_id)
+        return room.version if room is not None and await self._knows_state(room.room_nid) else None
+
     async def has_in_state(self, room_id: RoomId, event: Event) -> bool:
         """Is the event in the state of the room, as we know it?"""
         there = await self._heads.state_event(await self._heads.get(room_id), *event.key)

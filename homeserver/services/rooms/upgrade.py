@@ -181,12 +181,17 @@ class Upgrade:
 
 def _check_may_upgrade(up: _Upgrade) -> None:
     member = up.state.get((MEMBER, up.user_id))
-    levels = PowerLevels.of(up.old.version, up.state[CREATE], up.state.get(POWER_LEVELS))
-    may = levels.of_user(up.user_id) >= levels.for_event(TOMBSTONE, is_state=True)
-    if member is None or member.membership != "join" or not may:
+    # First: of a room that we are not in not even the create event is known.
+    is_joined = member is not None and member.membership == "join"
+    if not is_joined or not _may_close(up):
         raise Forbidden("You are not allowed to upgrade this room")
     if len(up.state) > 5_000:
         raise BadRequest("The room has too much state to be upgraded", "M_UNKNOWN")
+
+
+def _may_close(up: _Upgrade) -> bool:
+    levels = PowerLevels.of(up.old.version, up.state[CREATE], up.state.get(POWER_LEVELS))
+    return levels.of_user(up.user_id) >= levels.for_event(TOMBSTONE, is_state=True)
 
 
 def _content(up: _Upgrade, key: StateKey) -> Json | None:

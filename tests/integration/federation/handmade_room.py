@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from attrs import define, field
 
 from matrix.events import Json
 from tests.support.fake_server import FakeServer, event_id_of
 from tests.support.federation import Sent
+from tests.support.http import Response
 
 V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
 
@@ -75,6 +76,28 @@ class HandmadeRoom:
             "depth": len(self.events) + 1,
             "origin_server_ts": 1,
         }
+
+    def invite(self, user_id: str, **content: Any) -> Json:
+        return self.server.pdu(
+            self.version,
+            type="m.room.member",
+            sender=self.creator,
+            state_key=user_id,
+            content={"membership": "invite", **content},
+            room_id=self.room,
+            prev_events=[self.id_of(self.events[-1])],
+            auth_events=[self.id_of(one) for one in self.events[:4]],
+            depth=len(self.events) + 1,
+        )
+
+    async def send_invite(self, destination: str, pdu: Json, shown: Any = None, version: str | None = None) -> Response:
+        """PUT /invite. `shown`: the room's first events, if nothing else."""
+        shown = self.events if shown is None else shown
+        body = {"event": pdu, "room_version": version or self.version, "invite_room_state": shown}
+        event_id = event_id_of(pdu, version or self.version)
+        return await self.server.ask(
+            destination, "PUT", f"{V2}/invite/{_quoted(self.room)}/{quote(event_id, safe='')}", body
+        )
 
     def state_answer(self) -> Json:
         return {"state": list(self.events), "auth_chain": list(self.events), "origin": self.server.name}

@@ -1,6 +1,6 @@
 """Users of ours leave rooms of other servers, and what is left of them."""
 
-from tests.integration.federation.handmade_room import V1, V2, HandmadeRoom
+from tests.integration.federation.handmade_room import V1, HandmadeRoom
 from tests.integration.federation.remote_pair import (
     INVITE_ONLY,
     Pair,
@@ -61,20 +61,7 @@ async def test_an_invite_that_the_room_forgot_can_be_rejected(pair: Pair) -> Non
     """Whoever else of ours came into the room brought a state in which the invite is not."""
     evil = FakeServer(pair.network, "evil.test")
     room = HandmadeRoom(evil)
-    invite = evil.pdu(
-        room.version,
-        type="m.room.member",
-        sender=room.creator,
-        state_key=pair.bob.user_id,
-        content={"membership": "invite"},
-        room_id=room.room,
-        prev_events=[room.id_of(room.events[-1])],
-        auth_events=[room.id_of(one) for one in room.events],
-        depth=9,
-    )
-    body = {"event": invite, "room_version": room.version, "invite_room_state": room.events}
-    path = f"{V2}/invite/{q(room.room)}/{q(room.id_of(invite))}"
-    response = await evil.ask("two.test", "PUT", path, body)
+    response = await room.send_invite("two.test", room.invite(pair.bob.user_id))
     assert response.status == 200, response
     assert "two.test" in response.json["event"]["signatures"]
     await room_part(pair.bob, "invite", room.room)

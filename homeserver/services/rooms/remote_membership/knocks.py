@@ -16,7 +16,7 @@ from matrix.ids import EventId, RoomId, ServerName, UserId
 
 
 class RemoteKnocks:
-    """The caller holds the room's turn."""
+    """The caller holds the user's turn."""
 
     def __init__(
         self, *, handshake: Handshake, client: FederationClient, attempts: Attempts, out_of_band: OutOfBand

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class RemoteLeaves:
-    """The caller holds the room's turn."""
+    """The caller holds the user's turn."""
 
     def __init__(
         self,

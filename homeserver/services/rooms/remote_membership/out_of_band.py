@@ -26,7 +26,8 @@ from storage.rooms import ADD_ROOM, RoomRow
 
 # Two invites to one unknown room make its row at the same time: one of them finds it then.
 ATTEMPTS = 3
-# Changes of one room that wait for each other: joins, invites and answers to them.
+OPEN = ("invite", "knock")
+# Changes that wait for each other.
 MAX_WAITING = 200
 
 
@@ -50,7 +51,10 @@ class Storage:
 
 
 class OutOfBand:
-    """`turns`, by room id: whoever joins a room, or changes a membership from outside, holds it meanwhile."""
+    """`turns`: who joins a room holds it by the room's id; who changes a membership from outside, by (room id, user).
+
+    An invite does not wait for somebody else's join, which may take minutes: its sender would not wait so long.
+    """
 
     def __init__(self, *, heads: Heads, members: Members, intake: Intake, storage: Storage) -> None:
         self._heads = heads
@@ -65,11 +69,20 @@ class OutOfBand:
         row = None if room is None else (await self._members.rooms_of(user_id)).get(room.room_nid)
         return None if row is None else await self._known(row.event_nid)
 
+    async def find_open(self, user_id: UserId, room_id: RoomId) -> Known | None:
+        """An invite or a knock of a time when we were not in the room, while it is not answered."""
+        room = await self._heads.find_room(room_id)
+        row = None if room is None else (await self._members.rooms_of(user_id)).get(room.room_nid)
+        if row is None or row.membership not in OPEN:
+            return None
+        known = await self._known(row.event_nid)
+        return None if known is None or known.server is None else known
+
     async def put(self, event: Event, server: ServerName, room_state: Sequence[Json]) -> None:
         """Makes the event its user's membership; returns when it is durable. A second time it is no work.
 
-        `room_state` is stripped. The caller holds the room's turn, has checked the event, and knows that this server
-        is not in the room.
+        `room_state` is stripped. The caller holds the user's turn, has checked the event, and knows that this server
+        is not in the room. Who joins meanwhile stays joined.
         """
         for attempt in range(ATTEMPTS):
             try:

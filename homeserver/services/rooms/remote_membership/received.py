@@ -40,8 +40,9 @@ class ReceivedInvites:
     async def check(self, event: Event) -> None:
         """May the user be invited so? To be asked before we sign. Raises: Forbidden, InvalidParam, LimitExceeded."""
         target = UserId(event.key[1])
-        if not version_fits(event.version, event.room_id):
-            raise InvalidParam("The room id is not one of its room version")
+        known = await self._residence.version_of(event.room_id)
+        if not version_fits(event.version, event.room_id) or known not in (None, event.version.id):
+            raise InvalidParam("The room is not of this room version")
         if not await self._is_user(target):
             raise Forbidden(f"{target} takes no invites")
         await self._permission.check_remote(event.sender, target)
@@ -55,7 +56,7 @@ class ReceivedInvites:
         """
         assert event.version == version
         await self.check(event)
-        async with self._out_of_band.turns.of(event.room_id):
+        async with self._out_of_band.turns.of((event.room_id, event.state_key)):
             if not await self._residence.is_here(event.room_id):
                 await self._out_of_band.put(event, event.sender.domain, stripped(invite_room_state))
 
@@ -67,7 +68,7 @@ class ReceivedInvites:
         """
         if event.membership not in ("leave", "ban") or event.sender == event.state_key:
             return False
-        async with self._out_of_band.turns.of(event.room_id):
+        async with self._out_of_band.turns.of((event.room_id, event.state_key)):
             known = await self._out_of_band.find(UserId(event.key[1]), event.room_id)
             if known is None or not _may_end(known, event, origin) or await self._residence.is_here(event.room_id):
                 return False

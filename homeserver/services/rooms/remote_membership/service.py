@@ -15,13 +15,11 @@ from homeserver.services.rooms.remote_membership.invites import RemoteInvites
 from homeserver.services.rooms.remote_membership.joins import RemoteJoins
 from homeserver.services.rooms.remote_membership.knocks import RemoteKnocks
 from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
-from homeserver.services.rooms.remote_membership.out_of_band import Known, OutOfBand
+from homeserver.services.rooms.remote_membership.out_of_band import OPEN, Known, OutOfBand
 from homeserver.services.rooms.residence import Residence
 from matrix.errors import Forbidden, NotFound
 from matrix.events import Event
 from matrix.ids import EventId, ServerName
-
-_OPEN = ("invite", "knock")
 
 
 @frozen(kw_only=True)
@@ -74,7 +72,7 @@ class RemoteMembership:
         """Raises: MatrixError."""
         content = await self._contents.of(wish.target, "knock", wish.added)
         servers = await self._candidates_for(wish, via)
-        async with self._out_of_band.turns.of(wish.room_id):
+        async with self._out_of_band.turns.of((wish.room_id, wish.target)):
             if await self._residence.is_here(wish.room_id):
                 return None
             await self._allowance.message(wish.requester)
@@ -88,13 +86,13 @@ class RemoteMembership:
         if known is None:
             raise NotFound("Unknown room")
         content = await self._contents.of(wish.target, "leave", wish.added)
-        async with self._out_of_band.turns.of(wish.room_id):
+        async with self._out_of_band.turns.of((wish.room_id, wish.target)):
             # By now it may be answered, or withdrawn.
             known = await self._out_of_band.find(wish.target, wish.room_id) or known
             before = known.event.membership
             if before == "join":
                 return None
-            if before not in _OPEN:
+            if before not in OPEN:
                 return _left_before(known)
             servers = await self._candidates.of(wish.target, wish.room_id, ())
             return await self._ways.leaves.leave(wish.target, known, content, servers)
@@ -105,10 +103,8 @@ class RemoteMembership:
 
     async def _has_lost_invite(self, wish: Wish) -> bool:
         """An invite or knock of before we came that the room, as we know it now, has not."""
-        known = await self._out_of_band.find(wish.target, wish.room_id)
-        if known is None or known.server is None or known.event.membership not in _OPEN:
-            return False
-        return not await self._residence.has_in_state(wish.room_id, known.event)
+        known = await self._out_of_band.find_open(wish.target, wish.room_id)
+        return known is not None and not await self._residence.has_in_state(wish.room_id, known.event)
 
     async def _candidates_for(self, wish: Wish, via: Sequence[ServerName]) -> list[ServerName]:
         servers = await self._candidates.of(wish.target, wish.room_id, via)
