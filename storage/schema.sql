@@ -653,6 +653,34 @@ CREATE TABLE stream_readers (
     "position" bigint NOT NULL
 );
 
+CREATE TABLE threepid_binds (
+    user_id text NOT NULL,
+    medium text NOT NULL,
+    address text NOT NULL,
+    id_server text NOT NULL
+);
+
+CREATE TABLE threepid_checks (
+    sid text NOT NULL,
+    purpose text NOT NULL,
+    medium text NOT NULL,
+    address text NOT NULL,
+    client_secret text NOT NULL,
+    token_hash bytea NOT NULL,
+    next_link text,
+    send_attempt bigint NOT NULL,
+    made_ms bigint NOT NULL,
+    validated_ms bigint
+);
+
+CREATE TABLE threepids (
+    medium text NOT NULL,
+    address text NOT NULL,
+    user_id text NOT NULL,
+    validated_ms bigint NOT NULL,
+    added_ms bigint NOT NULL
+);
+
 CREATE TABLE timeline_gaps (
     room_nid integer NOT NULL,
     "position" bigint NOT NULL
@@ -937,6 +965,15 @@ ALTER TABLE ONLY stream
 ALTER TABLE ONLY stream_readers
     ADD CONSTRAINT stream_readers_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY threepid_binds
+    ADD CONSTRAINT threepid_binds_pkey PRIMARY KEY (user_id, medium, address, id_server);
+
+ALTER TABLE ONLY threepid_checks
+    ADD CONSTRAINT threepid_checks_pkey PRIMARY KEY (sid);
+
+ALTER TABLE ONLY threepids
+    ADD CONSTRAINT threepids_pkey PRIMARY KEY (medium, address);
+
 ALTER TABLE ONLY timeline_gaps
     ADD CONSTRAINT timeline_gaps_pkey PRIMARY KEY (room_nid, "position");
 
@@ -1052,6 +1089,12 @@ CREATE UNIQUE INDEX room_servers_now ON room_servers USING btree (room_nid, serv
 CREATE INDEX room_state_current ON room_state USING btree (room_nid, state_key_nid) INCLUDE (event_nid) WHERE (until IS NULL);
 
 CREATE INDEX room_state_since ON room_state USING btree (room_nid, since);
+
+CREATE INDEX threepid_checks_by_age ON threepid_checks USING btree (made_ms);
+
+CREATE INDEX threepid_checks_by_secret ON threepid_checks USING btree (client_secret, address, purpose);
+
+CREATE INDEX threepids_of_user ON threepids USING btree (user_id);
 
 CREATE INDEX to_device_transactions_by_age ON to_device_transactions USING btree (made_ms);
 

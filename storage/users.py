@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-import psycopg2.errors
 from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import UserId
 from storage.change import Custom, Insert, Row
-
-# What a commit raises for a user id that exists already.
-Taken = psycopg2.errors.UniqueViolation
 
 ADD = Insert(
     "users",

@@ -43,6 +43,8 @@ def user_settings(config: Config) -> UserSettings:
         registration=RegistrationSettings(
             enabled=registration.enable_registration,
             requires_token=registration.registration_requires_token,
+            can_mail=config.notifications.email.can_send,
+            requires_email="email" in registration.registrations_require_3pid,
             allow_guests=registration.allow_guest_access,
             shared_secret=registration.registration_shared_secret,
             inhibit_user_in_use_error=registration.inhibit_user_in_use_error,

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from homeserver.admin_api.register import SharedSecretApi
+from homeserver.app.addresses import Contacts, build_contacts, contact_apis
 from homeserver.app.core import Core
 from homeserver.app.settings import Limits, UserSettings
 from homeserver.client_api.account import AccountApi
@@ -20,6 +21,7 @@ from homeserver.client_api.register import BeforeRegisterApi, RegisterApi
 from homeserver.client_api.tags import TagsApi
 from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
+from homeserver.services.users.addresses import EmailStage
 from homeserver.services.users.appservice_login import AppserviceLogin
 from homeserver.services.users.appservices import NoAppservices
 from homeserver.services.users.authenticator import Authenticator
@@ -37,7 +39,7 @@ from homeserver.services.users.registration_tokens import RegistrationTokens
 from homeserver.services.users.sessions import Sessions
 from homeserver.services.users.shared_secret import SharedSecretRegistration
 from homeserver.services.users.stages import PasswordStage
-from homeserver.services.users.ui_auth import DUMMY, PASSWORD, REGISTRATION_TOKEN, Dummy, UiAuth
+from homeserver.services.users.ui_auth import DUMMY, EMAIL, PASSWORD, REGISTRATION_TOKEN, Dummy, UiAuth
 from matrix.ids import UserId
 from storage.account_data import rows_for_deleted_devices as account_data_rows
 from storage.device_keys import rows_for_deleted_devices
@@ -63,6 +65,7 @@ class UserHooks:
 
 @frozen(kw_only=True)
 class Users:
+    contacts: Contacts
     accounts: Accounts
     sessions: Sessions
     passwords: Passwords
@@ -112,12 +115,14 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         usernames=usernames,
     )
     registration_tokens = RegistrationTokens(db=db, clock=clock)
+    contacts = build_contacts(core)
     limits, rates = Limits(clock), core.config.ratelimits
     check = PasswordCheck(
         accounts=accounts,
         passwords=passwords,
         server_name=core.server_name,
         failed_attempts=limits.make(rates.rc_login.failed_attempts),
+        owner_of=contacts.addresses.owner_of,
     )
     login_tokens = LoginTokens(db=db, clock=clock, settings=settings.login_tokens)
     login = Login(
@@ -136,10 +141,16 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         db=db,
         clock=clock,
         sessions=sessions,
-        stages={DUMMY: Dummy(), PASSWORD: PasswordStage(check=check), REGISTRATION_TOKEN: registration_tokens},
+        stages={
+            DUMMY: Dummy(),
+            EMAIL: EmailStage(database=db, checks=contacts.checks),
+            PASSWORD: PasswordStage(check=check),
+            REGISTRATION_TOKEN: registration_tokens,
+        },
         timeout_ms=settings.ui_auth_timeout_ms,
     )
     users = Users(
+        contacts=contacts,
         accounts=accounts,
         sessions=sessions,
         passwords=passwords,
@@ -157,7 +168,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
             tasks=core.tasks,
             accounts=accounts,
             devices=devices,
-            on_deactivated=[hooks.deactivated, hooks.backups_deleted],
+            on_deactivated=[hooks.deactivated, hooks.backups_deleted, contacts.addresses.forget_all],
         ),
         profiles=Profiles(
             db=db,
@@ -224,7 +235,9 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
             devices=users.devices,
             deactivation=users.deactivation,
             ui_auth=users.ui_auth,
+            can_mail=users.contacts.checks.can_mail,
         ),
+        *contact_apis(users.contacts, users.ui_auth),
         DevicesApi(devices=users.devices, ui_auth=users.ui_auth),
         ProfileApi(profiles=users.profiles, accounts=users.accounts),
         AccountDataApi(account_data=users.account_data),
@@ -234,6 +247,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
             abilities=Abilities(
                 default_room_version=core.config.server.default_room_version,
                 change_password=settings.passwords.enabled,
+                change_threepids=users.contacts.may_change,
                 get_login_token=settings.login_tokens.enabled,
                 forgets_upon_leave=core.config.rooms.forget_rooms_on_leave,
             ),

@@ -9,7 +9,7 @@ from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.deactivation import Deactivation
 from homeserver.services.users.devices import Devices
 from homeserver.services.users.passwords import Passwords
-from homeserver.services.users.ui_auth import PASSWORD, PASSWORD_FLOWS, UiAuth
+from homeserver.services.users.ui_auth import EMAIL, PASSWORD, PASSWORD_FLOWS, Flows, UiAuth
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
@@ -26,7 +26,10 @@ class AccountApi:
         devices: Devices,
         deactivation: Deactivation,
         ui_auth: UiAuth,
+        can_mail: bool = False,
     ) -> None:
+        # Who has lost the password proves who they are by their address.
+        self._flows: Flows = [*PASSWORD_FLOWS, *([[EMAIL]] if can_mail else [])]
         self._accounts = accounts
         self._passwords = passwords
         self._devices = devices
@@ -40,11 +43,6 @@ class AccountApi:
         if user.device_id is not None:
             answer["device_id"] = user.device_id
         return answer
-
-    @route("GET", *client("/account/3pid"))
-    async def get_threepids(self, call: Call) -> Answer:
-        """Nobody has any: this server binds no e-mail addresses or phone numbers. Clients show the empty list."""
-        return {"threepids": []}
 
     @route("POST", *client("/account/password"), access=Access.OPTIONAL)
     async def set_password(self, call: Call) -> Answer:
@@ -72,16 +70,17 @@ class AccountApi:
         else:
             user_id = await self._prove(call, may_skip=True)
         await self._deactivation.deactivate(user_id, erase=erase)
-        # No third-party identifier was bound through this server, so there is none left to unbind.
+        # What was published through this server is taken back in the background.
         return {"id_server_unbind_result": "success"}
 
     async def _prove(self, call: Call, *, may_skip: bool) -> UserId:
         """Whose password the client gives; the requester's, if there is one. Raises: AuthIncomplete, Forbidden."""
         requester = call.requester
         if requester is None:
-            completed = await self._ui_auth.require(call, PASSWORD_FLOWS)
-            return UserId(completed[PASSWORD])
+            completed = await self._ui_auth.require(call, PASSWORD_FLOWS if may_skip else self._flows)
+            return UserId(completed[PASSWORD] if PASSWORD in completed else completed[EMAIL]["user_id"])
         if requester.is_guest:
             raise Forbidden("Guest access not allowed", "M_GUEST_ACCESS_FORBIDDEN")
-        await self._ui_auth.require(call, PASSWORD_FLOWS, user_id=requester.user_id, may_skip=may_skip)
+        flows = PASSWORD_FLOWS if may_skip else self._flows
+        await self._ui_auth.require(call, flows, user_id=requester.user_id, may_skip=may_skip)
         return requester.user_id

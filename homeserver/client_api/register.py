@@ -3,13 +3,15 @@
 Source: client-server API, "Account registration", "Guest Access", "Token-authenticated registration".
 """
 
+from typing import Any
+
 from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.users.login import DeviceWish, Login, read_device_name
-from homeserver.services.users.registration import NewAccount, Registration, UserInUse, Usernames
+from homeserver.services.users.registration import CheckedEmail, NewAccount, Registration, UserInUse, Usernames
 from homeserver.services.users.registration_tokens import RegistrationTokens
 from homeserver.services.users.sessions import Sessions
 from homeserver.services.users.settings import RegistrationSettings
-from homeserver.services.users.ui_auth import DUMMY, REGISTRATION_TOKEN, Flows, UiAuth
+from homeserver.services.users.ui_auth import DUMMY, EMAIL, REGISTRATION_TOKEN, Flows, UiAuth
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
@@ -42,7 +44,7 @@ class RegisterApi:
         self._login = login
         self._ui_auth = ui_auth
         self._limit = limit
-        self._flows: Flows = [[REGISTRATION_TOKEN if settings.requires_token else DUMMY]]
+        self._flows = _flows(settings)
 
     @route("POST", *client("/register"), access=Access.PUBLIC)
     async def register(self, call: Call) -> Answer:
@@ -70,10 +72,12 @@ class RegisterApi:
         except LimitExceeded:
             await self._registration.give_back(token)
             raise
+        email = _email(completed.get(EMAIL))
         if guest is not None:
-            await self._registration.upgrade_guest(guest, password)
+            await self._registration.upgrade_guest(guest, password, email)
             return await self._login.answer_registration(guest, wish)
-        user_id = await self._registration.register(NewAccount(username, password, registration_token=token))
+        new = NewAccount(username, password, registration_token=token, email=email)
+        user_id = await self._registration.register(new)
         return await self._login.answer_registration(user_id, wish)
 
     def _password(self, body: Fields) -> str:
@@ -120,6 +124,18 @@ class RegisterApi:
         localpart = body.text("username", max_bytes=MAX_USERNAME_BYTES)
         user_id = await self._registration.register_for_appservice(localpart, token)
         return await self._login.answer_registration(user_id, wish)
+
+
+def _flows(settings: RegistrationSettings) -> Flows:
+    """An address may be given; whoever must give one where no mails are sent cannot register at all."""
+    first = [REGISTRATION_TOKEN] if settings.requires_token else []
+    if settings.requires_email:
+        return [[*first, EMAIL]]
+    return [first or [DUMMY], *([[*first, EMAIL]] if settings.can_mail else [])]
+
+
+def _email(result: Any) -> CheckedEmail | None:
+    return None if result is None else CheckedEmail(result["address"], result["validated_ms"])
 
 
 class BeforeRegisterApi:

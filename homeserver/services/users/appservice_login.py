@@ -25,7 +25,7 @@ class AppserviceLogin:
         appservice = self._appservices.by_token(token)
         if appservice is None:
             raise Forbidden("The access token is not an application service's")
-        user_id = self._check.identify(body)
+        user_id = await self._check.identify(body)
         if user_id != appservice.sender and not appservice.owns_user(user_id):
             raise Forbidden("The user is not in the application service's namespace", "M_EXCLUSIVE")
         if await self._accounts.find(user_id) is None:

@@ -83,6 +83,14 @@ def read_device_name(body: Fields) -> str | None:
     return None if name is None else name[:MAX_DEVICE_NAME]
 
 
+# Who has an address: medium and address to a user of ours.
+OwnerOf = Callable[[str, str], Awaitable[UserId | None]]
+
+
+async def nobody_owns(medium: str, address: str) -> UserId | None:
+    return None
+
+
 class PasswordCheck:
     """Whose password is it? For login and for user-interactive authentication.
 
@@ -90,26 +98,42 @@ class PasswordCheck:
     """
 
     def __init__(
-        self, *, accounts: Accounts, passwords: Passwords, server_name: ServerName, failed_attempts: RateLimit
+        self,
+        *,
+        accounts: Accounts,
+        passwords: Passwords,
+        server_name: ServerName,
+        failed_attempts: RateLimit,
+        owner_of: OwnerOf = nobody_owns,
     ) -> None:
         self.settings = passwords.settings
         self._accounts = accounts
         self._passwords = passwords
         self._server_name = server_name
         self._failed_attempts = failed_attempts
+        self._owner_of = owner_of
 
-    def identify(self, body: Fields) -> UserId:
+    async def identify(self, body: Fields) -> UserId:
         """The user named by `identifier` or the older `user`. Raises: Forbidden if it is nobody of ours."""
         identifier = body.optional_object("identifier")
         if identifier is None:
-            # Old clients. One that names a third-party identifier names nobody whom we know.
-            return self.user_id_of(body.text("user", "") if "medium" in body else body.text("user"))
+            # Old clients.
+            return await self._owner(body) if "medium" in body else self.user_id_of(body.text("user"))
         kind = identifier.text("type")
-        if kind in ("m.id.thirdparty", "m.id.phone"):
+        if kind == "m.id.thirdparty":
+            return await self._owner(identifier)
+        if kind == "m.id.phone":
             raise _wrong()
         if kind != "m.id.user":
             raise BadRequest("Unknown login identifier type", "M_UNKNOWN")
         return self.user_id_of(identifier.text("user"))
+
+    async def _owner(self, identifier: Fields) -> UserId:
+        """Whose address it is. Raises: Forbidden."""
+        owner = await self._owner_of(identifier.text("medium"), identifier.text("address"))
+        if owner is None:
+            raise _wrong()
+        return owner
 
     def user_id_of(self, name: str) -> UserId:
         """The id of a user of ours, named by it or by the localpart. Raises: Forbidden."""
@@ -208,7 +232,7 @@ class PasswordLogin:
     async def __call__(self, call: Call, body: Fields) -> UserId:
         if not self._check.settings.enabled:
             raise BadRequest("Login with a password is disabled on this server", "M_UNKNOWN")
-        user_id = self._check.identify(body)
+        user_id = await self._check.identify(body)
         return (await self._check.check(user_id, body.text("password"))).user_id
 
 

@@ -17,13 +17,25 @@ from matrix.errors import BadRequest, MatrixError
 from matrix.ids import BadIdentifier, ServerName, UserId, is_new_localpart
 from storage import profiles as profile_rows
 from storage import registration_tokens as token_rows
+from storage import threepids as threepid_rows
 from storage import users as rows
-from storage.change import Change, Entry, Kind
+from storage.change import AlreadyThere, Change, Entry, Kind
 from storage.commit import Committer
 from storage.database import Database
 
 # Numbered localparts that turn out to be taken (by users of an imported Synapse) are skipped, so many at once.
 _NUMBERS_TRIED = 20
+
+
+@frozen
+class CheckedEmail:
+    """An address of which it was shown that it is the new user's."""
+
+    address: str
+    validated_ms: int
+
+    def row(self, user_id: UserId, now_ms: int) -> tuple[object, ...]:
+        return "email", self.address, user_id, self.validated_ms, now_ms
 
 
 @frozen
@@ -38,6 +50,7 @@ class NewAccount:
     displayname: str | None = None
     appservice_id: str | None = None
     registration_token: str | None = None
+    email: CheckedEmail | None = None
 
 
 OnRegistered = Callable[[UserId], Awaitable[None]]
@@ -160,10 +173,12 @@ class Registration:
         user_id = await self._usernames.check_for_appservice(localpart, appservice)
         return await self._create(user_id, NewAccount(localpart, appservice_id=appservice.id))
 
-    async def upgrade_guest(self, user_id: UserId, password: str) -> None:
+    async def upgrade_guest(self, user_id: UserId, password: str, email: CheckedEmail | None = None) -> None:
         """Makes a full user of a guest, who keeps the user id. Raises: BadRequest."""
         self._passwords.check_new(password)
         change = Change().put(rows.UPGRADE_GUEST, (user_id, await self._passwords.hash(password)))
+        if email is not None:
+            change.put(threepid_rows.ADD, email.row(user_id, self._clock.now_ms()))
         invalidation.announce(change, user_id)
         await self._commit(change)
         self._accounts.forget(user_id)
@@ -181,7 +196,7 @@ class Registration:
         change.put(rows.ADD, await self.user_row(user_id, new))
         try:
             await self._commit(change)
-        except rows.Taken as error:
+        except AlreadyThere as error:
             raise UserInUse() from error
         if not new.is_guest and new.appservice_id is None:
             await self._tell(user_id)
@@ -193,6 +208,8 @@ class Registration:
         profile = {"displayname": new.displayname or user_id.localpart}
         change.put(profile_rows.PUT, profile_rows.profile_row(user_id, profile))
         change.announce(Entry(Kind.PROFILE, user_id=user_id, body={"fields": ["displayname"]}))
+        if new.email is not None:
+            change.put(threepid_rows.ADD, new.email.row(user_id, self._clock.now_ms()))
         if new.registration_token is not None:
             change.put(token_rows.COMPLETE, (new.registration_token,))
         return change

@@ -9,6 +9,9 @@ MINUTE_MS = 60_000
 class RegistrationSettings:
     enabled: bool = False
     requires_token: bool = False
+    requires_email: bool = False
+    # An address can be confirmed by a mail.
+    can_mail: bool = False
     allow_guests: bool = False
     shared_secret: str | None = None
     # Say neither in /register/available nor before the last stage whether a name is taken.

@@ -19,7 +19,7 @@ class PasswordStage:
             raise Forbidden("Passwords are disabled on this server")
         # Old clients leave out who they are, which the access token says.
         names_user = "identifier" in auth or "user" in auth
-        user_id = self._check.identify(auth) if names_user or expected is None else expected
+        user_id = await self._check.identify(auth) if names_user or expected is None else expected
         user = await self._check.check(user_id, auth.text("password"))
         if expected is not None and user.user_id != expected:
             raise WrongUser("This is not the password of the user who makes the request")

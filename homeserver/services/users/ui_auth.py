@@ -24,6 +24,7 @@ from storage.database import Database
 from storage.ui_auth import UiAuthSession
 
 DUMMY = "m.login.dummy"
+EMAIL = "m.login.email.identity"
 PASSWORD = "m.login.password"  # noqa: S105
 REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
 
