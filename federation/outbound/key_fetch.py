@@ -36,7 +36,7 @@ FEW = 5
 NOTARY_BATCH = 100
 MAX_AT_ONCE = 50
 # For all servers that are asked themselves together; who has not answered by then counts as gone.
-DIRECT_S = 20.0
+DIRECT_S = 30.0
 # A server that could not tell is asked again after so long.
 FAILED_S = 60.0
 MAX_REMEMBERED = 20_000
@@ -44,7 +44,8 @@ NOTARY_KEYS_S = 3600.0
 # A few questions at once (a key is rotated while we talk), then one in twenty seconds.
 QUESTIONS_PER_S, QUESTIONS_AT_ONCE = 0.05, 5
 
-_DIRECT = Terms(timeout_s=10.0, max_bytes=256 * 1024, is_signed=False, retries=0)
+# A server may have a firewall where .well-known is looked for first: that takes ten seconds the first time.
+_DIRECT = Terms(timeout_s=20.0, max_bytes=256 * 1024, is_signed=False, retries=0)
 _FROM_NOTARY = Terms(timeout_s=20.0, max_bytes=16 << 20, is_signed=False, retries=1, is_repeatable=True)
 
 

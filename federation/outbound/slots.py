@@ -22,6 +22,8 @@ MAX_WAITING = 200
 @define(eq=False)
 class _Server:
     running: int = 0
+    freed: int = 0
+    is_handing_over: bool = False
     waiting: deque["Deferred[None]"] = field(factory=deque)
 
 
@@ -61,9 +63,16 @@ class Slots:
             self.waiting -= 1
 
     def _free(self, destination: ServerName, server: _Server) -> None:
-        if server.waiting:
-            server.waiting.popleft().callback(None)
+        """Hands the place over. A loop, not a recursion: hundreds who wait may each be done at once."""
+        server.freed += 1
+        if server.is_handing_over:
             return
-        server.running -= 1
+        server.is_handing_over = True
+        while server.freed and server.waiting:
+            server.freed -= 1
+            server.waiting.popleft().callback(None)
+        server.is_handing_over = False
+        server.running -= server.freed
+        server.freed = 0
         if not server.running:
             self._servers.pop(destination, None)

@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from federation.outbound.destinations import Destinations
 from federation.outbound.errors import BadAnswer, Refused, Unreachable
 from federation.outbound.slots import Slots
-from federation.outbound.wire import Wire, WireAnswer, WireRequest, WireStream, collect
+from federation.outbound.wire import Wire, WireAnswer, WireRequest, WireStream
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.web.body import is_deeper
@@ -36,6 +36,8 @@ MAX_ERROR_BYTES = 65_536
 MAX_EVENT_DEPTH = 1024
 # At most as long as a request may be repeated in vain, and how long a pause between.
 _PAUSE_S = 0.5
+# A server that does not answer for so long counts as gone.
+FAIR_S = 10.0
 _REPEATED = frozenset({502, 503, 504})
 
 
@@ -126,11 +128,7 @@ class Transport:
         stream = await self._attempt(asked, self._wire.stream)
         if stream.status == 200:
             return stream
-        try:
-            body = await collect(stream)
-        finally:
-            stream.close()
-        raise self._refused(asked, WireAnswer(stream.status, stream.headers, body[:MAX_ERROR_BYTES]))
+        raise self._refused(asked, WireAnswer(stream.status, stream.headers, await _beginning(stream)))
 
     async def _json(self, asked: _Asked) -> Any:
         answer = await self._attempt(asked, self._wire.send)
@@ -162,7 +160,9 @@ class Transport:
             except Unreachable:
                 pause_s = self._pause(retries, deadline_s)
                 if pause_s is None:
-                    self._destinations.failed(asked.destination, asked_at_ms)
+                    # Who gives a server no time, a user perhaps, has not found out whether it is gone.
+                    if terms.timeout_s >= FAIR_S or self._clock.seconds() < deadline_s:
+                        self._destinations.failed(asked.destination, asked_at_ms)
                     raise
             else:
                 pause_s = self._pause(retries, deadline_s) if _is_failing(asked, answer) else None
@@ -236,6 +236,22 @@ def _is_failing(asked: _Asked, answer: WireAnswer | WireStream) -> bool:
     """Is it a proxy that says so, because the server does not answer?"""
     is_own = asked.terms.has_own_50x and answer.headers.get("content-type", "").startswith("application/json")
     return answer.status in _REPEATED and not is_own
+
+
+async def _beginning(stream: WireStream) -> bytes:
+    """As much of a body as an error may have."""
+    body = b""
+    try:
+        async for chunk in stream:
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                break
+    except (Unreachable, BadAnswer):
+        # The status says enough.
+        pass
+    finally:
+        stream.close()
+    return body
 
 
 def _target(path: str, query: Query) -> str:

@@ -11,10 +11,11 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
-from homeserver.runtime.linearizer import Linearizer
 from homeserver.web.agent import Bounds, Fetched, FetchFailed
 from matrix import canonical_json
 from matrix.errors import NotCanonical
@@ -23,8 +24,8 @@ from matrix.ids import BadIdentifier, ServerName
 PATH = "/.well-known/matrix/server"
 # Source: server-server API, as above; as Synapse, no answer is asked for again within five minutes.
 USUAL_S, MOST_S, LEAST_S = 24 * 3600.0, 48 * 3600.0, 300.0
-# A failure counts for a minute, then twice as long each time, up to an hour.
-FIRST_FAILURE_S, LONGEST_FAILURE_S = 60.0, 3600.0
+# A failure counts for some minutes, then twice as long each time, up to an hour.
+FIRST_FAILURE_S, LONGEST_FAILURE_S = 300.0, 3600.0
 MAX_HOSTS = 20_000
 BOUNDS = Bounds(timeout_s=10.0, max_bytes=50 * 1024, max_redirects=5, https_only=True)
 # So that servers learnt of together (a large room is joined) are not asked again together.
@@ -55,18 +56,35 @@ class WellKnown:
         self._clock = clock
         self._chance = chance
         self._known: Lru[str, _Known] = Lru("well_known", MAX_HOSTS)
-        self._one_at_a_time = Linearizer()
+        self._asking: set[str] = set()
+        self._waiting: dict[str, list[Deferred[_Known]]] = {}
 
     async def delegated(self, host: str) -> ServerName | None:
         """The server that the host names; None if it names none, or cannot be asked."""
         known = self._known.get(host)
         if known is None or known.until_s <= self._clock.seconds():
-            async with self._one_at_a_time.of(host):
-                known = self._known.get(host)
-                if known is None or known.until_s <= self._clock.seconds():
-                    known = await self._ask(host, known)
-                    self._known.set(host, known)
+            known = await self._asked(host, known)
         return known.delegated
+
+    def _asked(self, host: str, before: _Known | None) -> "Deferred[_Known]":
+        """What the host answers to the one question that is under way, or begins now.
+
+        It goes on when a caller is cancelled, whose time may be up: the next one shall find its outcome.
+        """
+        waiter: Deferred[_Known] = Deferred(lambda cancelled: waiters.remove(cancelled))
+        waiters = self._waiting.setdefault(host, [])
+        waiters.append(waiter)
+        if len(waiters) == 1 and host not in self._asking:
+            self._asking.add(host)
+            Deferred.fromCoroutine(self._ask(host, before)).addBoth(self._tell, host)
+        return waiter
+
+    def _tell(self, outcome: "_Known | Failure", host: str) -> None:
+        self._asking.discard(host)
+        if isinstance(outcome, _Known):
+            self._known.set(host, outcome)
+        for waiter in self._waiting.pop(host, []):
+            waiter.callback(outcome)
 
     async def _ask(self, host: str, before: _Known | None) -> _Known:
         is_passing = True

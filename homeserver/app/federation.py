@@ -14,6 +14,7 @@ from federation.outbound.destinations import BackOff, Destinations
 from federation.outbound.https import HttpsWire
 from federation.outbound.key_fetch import KeyFetch, Notary
 from federation.outbound.keys import ServerKeys
+from federation.outbound.names import NamesReactor
 from federation.outbound.notary import NotaryAnswers
 from federation.outbound.own_keys import OwnKeys
 from federation.outbound.resolve import Resolver
@@ -123,7 +124,7 @@ def key_apis(core: Core, federation: Federation) -> Sequence[object]:
 
 def build_wire(config: Config, reactor: Any, clock: Clock, metrics: Metrics) -> HttpsWire:
     """The real network."""
-    options = config.federation
+    options, reactor = config.federation, NamesReactor(reactor)
     rules = AddressRules.parse(options.ip_range_blacklist, options.ip_range_whitelist)
     tls = ClientTls(
         TlsSettings(

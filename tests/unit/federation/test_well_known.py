@@ -2,7 +2,7 @@
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock as Reactor
 
 from federation.outbound.well_known import BOUNDS, LEAST_S, LONGEST_FAILURE_S, MOST_S, USUAL_S, WellKnown
@@ -93,7 +93,7 @@ async def test_a_decided_no_counts_for_an_hour(answer: Fetched) -> None:
 
 async def test_a_failure_counts_longer_each_time() -> None:
     world = World(None)
-    assert [await world.lives_s() for _ in range(8)] == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert [await world.lives_s() for _ in range(6)] == [300, 600, 1200, 2400, 3600, 3600]
 
 
 async def test_what_was_true_yesterday_stands_in_for_a_failure() -> None:
@@ -129,3 +129,19 @@ async def test_a_host_is_asked_once_at_a_time() -> None:
     release.callback(None)
     assert [await each for each in asking] == ["d.test:443"] * 5
     assert count == 1
+
+
+async def test_a_question_goes_on_when_who_asked_has_no_more_time() -> None:
+    release: Deferred[None] = Deferred()
+
+    async def get(url: str, *, bounds: Bounds) -> Fetched:
+        await release
+        return GOOD
+
+    well_known = WellKnown(get=get, clock=Clock(Reactor()))
+    asking = Deferred.fromCoroutine(well_known.delegated("hs.test"))
+    asking.cancel()
+    with pytest.raises(CancelledError):
+        await asking
+    release.callback(None)
+    assert await well_known.delegated("hs.test") == "d.test:443"
