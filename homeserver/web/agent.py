@@ -249,10 +249,17 @@ class _Asked:
     bounds: Bounds
 
     def redirected(self, location: str) -> "_Asked":
-        """The same request to where a redirect points; what is secret stays with the host it was meant for."""
-        url = urljoin(self.url, location)
+        """The same request to where a redirect points; what is secret stays with the host it was meant for.
+
+        Raises: FetchFailed, if it points nowhere.
+        """
+        try:
+            url = urljoin(self.url, location)
+            is_elsewhere = urlsplit(url)[:2] != urlsplit(self.url)[:2]
+        except ValueError as error:
+            raise FetchFailed("a redirect to what is no URL") from error
         headers = self.headers.copy()
-        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+        if is_elsewhere:
             headers.removeHeader("authorization")
             headers.removeHeader("cookie")
         return evolve(self, url=url, headers=headers)
