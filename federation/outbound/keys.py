@@ -29,6 +29,8 @@ T = TypeVar("T")
 Known = dict[str, KnownKey]
 
 MAX_SERVERS = 20_000
+# They are kept for ever. Nobody rotates a thousand times; whoever shows us new keys all day does harm.
+MAX_KEYS_OF_SERVER = 1_000
 # An event or a request is signed by one or two keys of a server; who writes more makes us search for them.
 MAX_KEY_IDS = 4
 # Fewer are verified here and now (42 us each); more go to threads, in slices that leave each other room.
@@ -158,7 +160,8 @@ class ServerKeys:
         new: list[KeyRow] = []
         for name, answer in answers.items():
             for key_id, key in answer.keys.items():
-                if _replaces(stored[name].get(key_id), key):
+                is_too_much = key_id not in stored[name] and len(stored[name]) >= MAX_KEYS_OF_SERVER
+                if _replaces(stored[name].get(key_id), key) and not is_too_much:
                     stored[name] = {**stored[name], key_id: key}
                     data = bytes(key.verify_key)
                     new.append(KeyRow(name, key_id, data, key.valid_until_ms, now_ms, key.is_old))
