@@ -173,6 +173,10 @@ class PushDelivery:
         for entry in entries:
             if entry.kind is Kind.EVENT and entry.room_nid is not None:
                 rooms.add(entry.room_nid)
+            elif entry.kind is Kind.ROOM and entry.room_nid is not None and entry.user_id is not None:
+                # An invite to a room that this server is not in.
+                for worker in self._workers.get(entry.user_id, ()):
+                    worker.rooms.add(entry.room_nid)
             elif entry.kind is Kind.RECEIPT and entry.user_id is not None:
                 for worker in self._workers.get(entry.user_id, ()):
                     worker.wants_badge = True
