@@ -52,14 +52,24 @@ class Missing:
     depth: int
 
 
-def missing_in(cur: Cursor, room_nid: int, limit: int) -> list[Missing]:
-    """The events that a room lacks, those that the deepest name first."""
+def missing_in(cur: Cursor, room_nid: int, limit: int, above: int, upto: int | None) -> list[Missing]:
+    """The events that a room lacks, named by events whose depth is in (above, upto], the deepest first."""
     cur.execute(
         "SELECT m.event_id, max(e.depth) FROM missing_prev_events m JOIN events e ON e.event_nid = m.referrer_nid"
-        " WHERE m.room_nid = %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s",
-        (room_nid, limit),
+        " WHERE m.room_nid = %s AND e.flags = 0 AND e.position IS NOT NULL AND e.depth > %s"
+        " AND (%s::bigint IS NULL OR e.depth <= %s) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %s",
+        (room_nid, above, upto, upto, limit),
     )
     return [Missing(EventId(event_id), depth) for event_id, depth in cur]
+
+
+def referrers_of(cur: Cursor, room_nid: int, event_id: EventId) -> list[int]:
+    """The numbers of a few events that name one which is not here."""
+    cur.execute(
+        "SELECT referrer_nid FROM missing_prev_events WHERE room_nid = %s AND event_id = %s LIMIT 5",
+        (room_nid, event_id),
+    )
+    return [nid for (nid,) in cur]
 
 
 def is_seen_named(cur: Cursor, room_nid: int, event_id: EventId) -> bool:

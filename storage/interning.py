@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from matrix.events import StateKey
 from storage.database import Database
 
-EVENT_BLOCK, ROOM_BLOCK = 256, 16  # the INCREMENT BY of the sequences
+EVENT_BLOCK, ROOM_BLOCK, HISTORY_BLOCK = 256, 16, 256  # the INCREMENT BY of the sequences
 # Beyond this many the oldest half is forgotten; a forgotten pair costs one look-up.
 MAX_STATE_KEYS = 500_000
 

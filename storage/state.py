@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.events import StateKey
-from storage.change import Change, Custom, Insert, int_array
+from storage.change import At, Change, Custom, Insert, int_array
 
 NidMap = dict[int, int]
 ABSENT = 0  # in place of an event's number: the key is not in the state
@@ -49,7 +49,7 @@ def set_state(change: Change, room_nid: int, state_key_nid: int, event_nid: int,
     change.put(_SET, (room_nid, state_key_nid, position, event_nid))
 
 
-def put_delta(change: Change, event_nid: int, base: int, delta: Mapping[int, int]) -> None:
+def put_delta(change: Change, event_nid: int, base: At | int, delta: Mapping[int, int]) -> None:
     """The state before an event is the state after position `base`, but for `delta` (ABSENT: not there)."""
     change.put(_PUT_DELTA, (event_nid, base, int_array(list(delta)), int_array(list(delta.values()))))
 
@@ -164,3 +164,24 @@ def at_position(cur: Cursor, room_nid: int, position: int, keys: Collection[Stat
         ([key[0] for key in keys], [key[1] for key in keys], room_nid, position, position),
     )
     return {(type_, state_key): nid for type_, state_key, nid in cur}
+
+
+def keys_before(cur: Cursor, event_nids: Collection[int], keys: Collection[StateKey]) -> dict[int, dict[StateKey, int]]:
+    """Of the states before some events a few keys, by event and (type, state_key)."""
+    cur.execute(
+        "SELECT e.event_nid, k.type, k.state_key, coalesce(d.nid, s.event_nid) FROM events e"
+        " CROSS JOIN (SELECT state_key_nid, type, state_key FROM state_keys"
+        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)) k"
+        " LEFT JOIN event_state x USING (event_nid)"
+        " LEFT JOIN LATERAL (SELECT u.nid FROM unnest(x.state_key_nids, x.event_nids) AS u (key, nid)"
+        " WHERE u.key = k.state_key_nid) d ON true"
+        " LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.state_key_nid = k.state_key_nid"
+        " AND s.since <= coalesce(x.base, e.position - 1)"
+        " AND (s.until IS NULL OR s.until > coalesce(x.base, e.position - 1)) WHERE e.event_nid = ANY(%s)",
+        ([key[0] for key in keys], [key[1] for key in keys], list(event_nids)),
+    )
+    found: dict[int, dict[StateKey, int]] = {}
+    for event_nid, type_, state_key, nid in cur:
+        if nid:
+            found.setdefault(event_nid, {})[(type_, state_key)] = nid
+    return found

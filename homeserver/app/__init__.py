@@ -20,6 +20,7 @@ from homeserver.app.media import Media, build_media, media_apis, media_apis_for_
 from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
+from homeserver.app.remote_rooms import build_backfill
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
@@ -236,7 +237,8 @@ async def assemble(core: Core) -> Server:
     changes = build_room_changes(core, rooms, users, federation)
     encryption = build_encryption(core, rooms, federation.client)
     media = build_media(core, client=federation.client)
-    reading = build_reading(core, users, rooms)
+    older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
+    reading = build_reading(core, users, rooms, older)
     pushing = build_push(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
     client_apis = [

@@ -23,6 +23,7 @@ from homeserver.services.rooms.member_list import MemberList
 from homeserver.services.rooms.past_state import PastState
 from homeserver.services.rooms.reading import Reading
 from homeserver.services.rooms.related_events import RelatedEvents
+from homeserver.services.rooms.remote.backfill import Backfill
 from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.search_index import EVERY_S, SearchIndex
 from homeserver.services.rooms.timeline import Timeline
@@ -41,7 +42,7 @@ class RoomReading:
     timeline: Timeline
 
 
-def build_reading(core: Core, users: Users, rooms: Rooms) -> RoomReading:
+def build_reading(core: Core, users: Users, rooms: Rooms, older: Backfill) -> RoomReading:
     storage, clock = core.storage, core.clock
     database, events = storage.database, storage.events
     heads, members, visibility = rooms.heads, rooms.members, rooms.visibility
@@ -54,6 +55,7 @@ def build_reading(core: Core, users: Users, rooms: Rooms) -> RoomReading:
         database=database,
         stream=storage.stream,
         ignored=ignored,
+        older=older,
     )
     bundles = Bundles(
         database=database, events=events, members=members, visibility=visibility, ignored=ignored, clock=clock

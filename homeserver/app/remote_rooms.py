@@ -6,10 +6,13 @@ from twisted.internet.threads import deferToThreadPool
 from homeserver.app.core import Core
 from homeserver.app.federation import Federation
 from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.intake import Intake
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.remote.backfill import Backfill, BackfillParts
 from homeserver.services.rooms.remote.edges import Edges
 from homeserver.services.rooms.remote.gathering import Gathering
+from homeserver.services.rooms.remote.historic import Historic, HistoricParts
 from homeserver.services.rooms.remote.missing import MissingEvents
 from homeserver.services.rooms.remote.outliers import Outliers
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
@@ -19,6 +22,7 @@ from homeserver.services.rooms.remote.resolution import Resolution
 from homeserver.services.rooms.remote.room_import import ImportParts, RoomImport
 from homeserver.services.rooms.remote.rows import Rows
 from homeserver.services.rooms.remote.state_before import StateBefore
+from storage.interning import HISTORY_BLOCK, Nids
 
 
 @frozen(kw_only=True)
@@ -27,6 +31,8 @@ class RemoteRooms:
     states: StateBefore
     receiver: Receiver
     room_import: RoomImport
+    gathering: Gathering
+    rows: Rows
 
 
 def build_remote_rooms(
@@ -70,6 +76,8 @@ def build_remote_rooms(
     return RemoteRooms(
         checks=checks,
         states=states,
+        gathering=gathering,
+        rows=rows,
         receiver=Receiver(
             heads=heads,
             events=events,
@@ -98,3 +106,37 @@ def build_remote_rooms(
             )
         ),
     )
+
+
+def build_backfill(
+    core: Core, federation: Federation, remote: RemoteRooms, *, heads: Heads, intake: Intake, hosts: Hosts
+) -> Backfill:
+    storage = core.storage
+    historic = Historic(
+        HistoricParts(
+            heads=heads,
+            events=storage.events,
+            database=storage.database,
+            committer=storage.committer,
+            event_nids=intake.event_nids,
+            states=remote.states,
+            gathering=remote.gathering,
+            rows=remote.rows,
+        )
+    )
+    backfill = Backfill(
+        BackfillParts(
+            heads=heads,
+            database=storage.database,
+            peers=federation.client,
+            checks=remote.checks,
+            gathering=remote.gathering,
+            historic=historic,
+            positions=Nids("history_positions", HISTORY_BLOCK, database=storage.database),
+            hosts_of=hosts.in_room,
+            is_local=core.is_local,
+            clock=core.clock,
+        )
+    )
+    storage.read_by(backfill.read_stream)
+    return backfill

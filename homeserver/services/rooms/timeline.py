@@ -8,6 +8,7 @@ Source: client-server API, GET /rooms/{roomId}/messages, GET /rooms/{roomId}/con
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 from attrs import evolve, field, frozen
 
@@ -30,9 +31,20 @@ DEFAULT_LIMIT, MAX_LIMIT = 10, 1_000
 # After the first look at the history, further ones look at so many events each, so often.
 LOOK_FURTHER, MAX_LOOKS = 200, 5
 START = PageToken(0, 0)
+# So often other servers are asked for what a page lacks.
+MAX_FILLS = 3
 # Of a room's create event.
 FIRST_DEPTH = 1
 NO_FILTER = EventFilter()
+
+
+class OlderHistory(Protocol):
+    """What other servers know of a room and we do not; depths are those of the events that follow what is missing."""
+
+    async def lacks(self, room_nid: int, *, above: int, upto: int | None) -> bool: ...
+
+    async def fill(self, room_id: RoomId, *, above: int, upto: int | None) -> bool:
+        """True if something has come."""
 
 
 @frozen(kw_only=True)
@@ -97,6 +109,7 @@ class Timeline:
         database: Database,
         stream: Stream,
         ignored: Ignored,
+        older: OlderHistory,
     ) -> None:
         self._reading = reading
         self._visibility = visibility
@@ -104,9 +117,23 @@ class Timeline:
         self._database = database
         self._stream = stream
         self._ignored = ignored
+        self._older = older
 
     async def page(self, user_id: UserId, room_id: RoomId, query: PageQuery) -> Page:
-        """Raises: Forbidden."""
+        """What of it is missing here is fetched, as far as other servers have it at once. Raises: Forbidden."""
+        page = await self._page(user_id, room_id, query)
+        for _ in range(MAX_FILLS if query.backwards and query.limit else 0):
+            above = page.end.depth - 1 if isinstance(page.end, PageToken) else 0
+            upto = page.start.depth if isinstance(page.start, PageToken) else None
+            if not await self._older.lacks(page.view.room_nid, above=above, upto=upto):
+                break
+            if not await self._older.fill(room_id, above=above, upto=upto):
+                # There is more, though nobody gives it now: the client may come again.
+                return evolve(page, end=page.end or _lowest(page))
+            page = await self._page(user_id, room_id, query)
+        return page
+
+    async def _page(self, user_id: UserId, room_id: RoomId, query: PageQuery) -> Page:
         view = await self._reading.view(user_id, room_id)
         start = query.start or (SyncToken(self._stream.position) if query.backwards else START)
         span = self._span(view, query, start)
@@ -209,6 +236,13 @@ class Timeline:
         is_newest = start.position >= self._stream.newest_in_room(view.room_nid)
         until = start.position if view.until is None else min(view.until, start.position)
         return Span(room_nid=view.room_nid, after=stop, upto=left + ([] if is_newest else [start]), until=until)
+
+
+def _lowest(page: Page) -> Token:
+    if not page.seen.events:
+        return page.start
+    last = page.seen.events[-1]
+    return PageToken.before(last.event.depth, last.position)
 
 
 def _beyond(span: Span, last: Place, backwards: bool) -> Span:

@@ -34,6 +34,9 @@ class _History:
         return self.events[index - 1] if index else None
 
 
+_State = Mapping[StateKey, StoredEvent]
+
+
 @frozen(kw_only=True)
 class Seen:
     """What a user sees of some events, in their order, and the user's own membership at each that it was loaded for.
@@ -64,8 +67,24 @@ class Visibility:
             return Seen(events=wanted, membership="join")
         member_key = ("m.room.member", user_id)
         histories = await self._histories(room_nid, [HISTORY_VISIBILITY, member_key])
-        seen = [stored for stored in wanted if _allows(stored, user_id, histories, member_key)]
-        return Seen(events=seen, memberships={one.nid: _membership(one, histories[member_key]) for one in seen})
+        before = {stored.nid: _before(stored, histories) for stored in wanted if stored.position > 0}
+        before |= await self._before_fetched([stored for stored in wanted if stored.position < 0], histories)
+        members = histories[member_key]
+        seen = [stored for stored in wanted if _allows(stored, user_id, before[stored.nid], members)]
+        return Seen(events=seen, memberships={one.nid: _membership(one, user_id, before[one.nid]) for one in seen})
+
+    async def _before_fetched(
+        self, fetched: list[StoredEvent], histories: Mapping[StateKey, _History]
+    ) -> dict[int, _State]:
+        """History that was fetched later lies before all that positions tell: each event has a state of its own."""
+        if not fetched:
+            return {}
+        nids = [stored.nid for stored in fetched]
+        states = await self._database.read(state.keys_before, nids, histories)
+        events = await self._events.get({nid for one in states.values() for nid in one.values()})
+        return {
+            nid: {key: events[other] for key, other in states.get(nid, {}).items() if other in events} for nid in nids
+        }
 
     async def _histories(self, room_nid: int, keys: list[StateKey]) -> dict[StateKey, _History]:
         intervals = await self._database.read(state.history, room_nid, keys)
@@ -78,11 +97,16 @@ class Visibility:
         return histories
 
 
-def _allows(stored: StoredEvent, user_id: str, histories: dict[StateKey, _History], member_key: StateKey) -> bool:
-    setting = histories[HISTORY_VISIBILITY].before(stored.position)
-    members = histories[member_key]
-    member = members.before(stored.position)
-    joins = (one.position for one in members.events if one.event.membership == "join")
+def _before(stored: StoredEvent, histories: Mapping[StateKey, _History]) -> _State:
+    """What was in force before the event at its position."""
+    found = {key: history.before(stored.position) for key, history in histories.items()}
+    return {key: one for key, one in found.items() if one is not None}
+
+
+def _allows(stored: StoredEvent, user_id: str, before: _State, members: _History) -> bool:
+    setting = before.get(HISTORY_VISIBILITY)
+    member = before.get(("m.room.member", user_id))
+    joins = (since for since, one in zip(members.since, members.events, strict=True) if one.event.membership == "join")
     return can_see(
         stored.event,
         user_id,
@@ -92,7 +116,9 @@ def _allows(stored: StoredEvent, user_id: str, histories: dict[StateKey, _Histor
     )
 
 
-def _membership(stored: StoredEvent, members: _History) -> str:
+def _membership(stored: StoredEvent, user_id: str, before: _State) -> str:
     """The user's own membership at the event; at a member event of the user's, the one that it makes."""
-    member = members.before(stored.position + 1)
+    if stored.event.type == "m.room.member" and stored.event.state_key == user_id and stored.became_state:
+        return stored.event.membership or "leave"
+    member = before.get(("m.room.member", user_id))
     return "leave" if member is None else member.event.membership or "leave"

@@ -33,7 +33,7 @@ class MissingEvents:
             if not lacking:
                 break
             events = await self._ask(latest, budget)
-            new = _reached(lacking, {one.event_id: one for one in events if one.event_id not in found})
+            new = reached(lacking, {one.event_id: one for one in events if one.event_id not in found})
             if not new:
                 break
             found |= new
@@ -59,7 +59,7 @@ class MissingEvents:
         return [one for one in events if one.room_id == budget.room_id]
 
 
-def _reached(start: Iterable[EventId], events: dict[EventId, Event]) -> dict[EventId, Event]:
+def reached(start: Iterable[EventId], events: dict[EventId, Event]) -> dict[EventId, Event]:
     """Those of the events to which prev_events lead: a server has nothing else to tell here."""
     found: dict[EventId, Event] = {}
     stack = [event_id for event_id in start if event_id in events]

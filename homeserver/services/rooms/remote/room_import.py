@@ -27,7 +27,7 @@ from matrix.errors import AuthRuleFailed, BadEvent, Forbidden, MatrixError
 from matrix.events import Event, Json, StateKey
 from matrix.ids import EventId, RoomId, ServerName, UserId
 from matrix.room_versions import RoomVersion
-from storage import extremities, room_imports
+from storage import extremities, room_imports, state
 from storage.change import At, Change, HeadMoved
 from storage.commit import Committer
 from storage.database import Database
@@ -127,14 +127,14 @@ class RoomImport:
         return room_nid
 
     async def _judged(self, room_nid: int, join: Event, create: Event, told: Sequence[StoredEvent]) -> _Told:
-        state = {one.event.key: one for one in told if one.event.is_state and not is_rejected(one)}
-        if CREATE not in state or state[CREATE].event_id != create.event_id:
+        told_state = {one.event.key: one for one in told if one.event.is_state and not is_rejected(one)}
+        if CREATE not in told_state or told_state[CREATE].event_id != create.event_id:
             raise BadEvent("the state that was told has no create event")
         known = await self._events.by_id([join.event_id, *join.auth_events])
         auth = [known[one] for one in join.auth_events if one in known]
         try:
-            check_by_auth_events(join, auth, state[CREATE])
-            check_by_state(join, state)
+            check_by_auth_events(join, auth, told_state[CREATE])
+            check_by_state(join, told_state)
         except AuthRuleFailed as error:
             raise Forbidden(error.reason) from error
         return _Told(
@@ -142,8 +142,8 @@ class RoomImport:
             join=join,
             known=known.get(join.event_id),
             auth=auth,
-            create=state[CREATE],
-            state=state,
+            create=told_state[CREATE],
+            state=told_state,
         )
 
     async def _import(self, told: _Told) -> None:
@@ -198,13 +198,19 @@ class RoomImport:
         return change, await self._put_join(change, told, told.numbers)
 
     async def _import_again(self, told: _Told, settled: Settled) -> tuple[Change, StoredEvent]:
-        before = settled.head.state
+        before, own = settled.head.state, told.join.key
         change = Change()
         changes = difference(before, told.numbers)
-        await self._parts.rows.announce_resolved(change, told.room_nid, before, changes, gap=True)
-        return change, await self._put_join(change, told, told.numbers)
+        # To us the join follows what we knew of the user last, be it a leave that the other server has not heard of.
+        own_before = changes.pop(own, None)
+        at = await self._parts.rows.announce_resolved(change, told.room_nid, before, changes, gap=True)
+        stored = await self._put_join(change, told, before)
+        if own_before is not None:
+            [key_nid] = (await self._parts.state_keys.nids([own])).values()
+            state.put_delta(change, stored.nid, at, {key_nid: own_before})
+        return change, stored
 
-    async def _put_join(self, change: Change, told: _Told, state: Mapping[StateKey, int]) -> StoredEvent:
+    async def _put_join(self, change: Change, told: _Told, before: Mapping[StateKey, int]) -> StoredEvent:
         lacking = [one for one in told.join.prev_events if not await self._is_placed(one)]
         nid = told.known.nid if told.known is not None else await self._number(told)
         found = await self._events.by_id(told.join.prev_events)
@@ -217,7 +223,7 @@ class RoomImport:
             judged_by=told.state,
         )
         stored = self._parts.rows.make(placed)
-        stored.replaces = state.get(told.join.key)
+        stored.replaces = before.get(told.join.key)
         await self._parts.rows.accept(change, placed, stored)
         assert stored.entry is not None
         for event_id in lacking:

@@ -1,0 +1,133 @@
+"""Older history, fetched from the servers in the room when somebody reads that far.
+
+What comes is placed at negative positions, so that no sync tells it: /messages goes by depth. The state before the
+oldest of it is what the server tells; before the others it is worked out, and kept as a delta.
+
+Source: server-server API, "Backfilling and retrieving missing events".
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from attrs import frozen
+
+from federation.outbound.errors import RemoteError
+from homeserver.runtime.caches import Lru
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.linearizer import Linearizer
+from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.remote.gathering import Budget, Gathering
+from homeserver.services.rooms.remote.historic import Historic
+from homeserver.services.rooms.remote.missing import in_prev_order, reached
+from homeserver.services.rooms.remote.pdu_checks import PduChecks
+from homeserver.services.rooms.remote.peers import Peers
+from homeserver.services.rooms.restricted_joins import IsLocal
+from matrix.errors import MatrixError
+from matrix.events import Event
+from matrix.ids import RoomId, ServerName
+from matrix.room_versions import ROOM_VERSIONS
+from storage import extremities
+from storage.change import Entry, Kind
+from storage.database import Database
+from storage.extremities import Missing
+from storage.interning import Nids
+
+logger = logging.getLogger(__name__)
+
+HostsOf = Callable[[int], Awaitable[Collection[ServerName]]]
+
+# As Synapse: so many events at once, from so many edges, of so many servers.
+LIMIT, MAX_POINTS, MAX_SERVERS = 100, 5, 5
+# Seconds: while nobody has what we lack, nobody is asked again.
+PAUSE_S = 60.0
+MAX_WAITING = 50
+
+
+@frozen(kw_only=True)
+class BackfillParts:
+    heads: Heads
+    database: Database
+    peers: Peers
+    checks: PduChecks
+    gathering: Gathering
+    historic: Historic
+    positions: Nids
+    hosts_of: HostsOf
+    is_local: IsLocal
+    clock: Clock
+
+
+class Backfill:
+    """`lacks` is cheap and asked for each page; `fill` asks other servers."""
+
+    def __init__(self, parts: BackfillParts) -> None:
+        self._parts = parts
+        self._database = parts.database
+        self._turns = Linearizer(max_waiting=MAX_WAITING)
+        self._complete: Lru[int, bool] = Lru("complete_rooms", 50_000)
+        self._in_vain: Lru[int, bool] = Lru("backfill_in_vain", 10_000, clock=parts.clock, ttl_s=PAUSE_S)
+
+    def read_stream(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.kind is Kind.ROOM and entry.room_nid is not None and entry.user_id is None:
+                self._complete.pop(entry.room_nid)
+
+    async def lacks(self, room_nid: int, *, above: int, upto: int | None) -> bool:
+        """Is something missing just before an event whose depth is in (above, upto]?"""
+        return bool(await self._points(room_nid, above, upto))
+
+    async def fill(self, room_id: RoomId, *, above: int, upto: int | None) -> bool:
+        """Asks for what is missing there; True if something has come."""
+        room = await self._parts.heads.find_room(room_id)
+        if room is None:
+            return False
+        before = await self._points(room.room_nid, above, upto)
+        async with self._turns.of(room_id):
+            points = await self._points(room.room_nid, above, upto)
+            if points != before:
+                return True  # whoever was here before us has brought something
+            if not points or self._in_vain.get(room.room_nid):
+                return False
+            servers = [one for one in await self._parts.hosts_of(room.room_nid) if not self._parts.is_local(one)]
+            for server in sorted(servers, key=lambda one: one != _home(room_id))[:MAX_SERVERS]:
+                budget = self._parts.gathering.budget(server, room.room_nid, room_id, ROOM_VERSIONS[room.version])
+                if await self._ask(budget, points):
+                    return True
+            self._in_vain.set(room.room_nid, True)
+            return False
+
+    async def _points(self, room_nid: int, above: int, upto: int | None) -> list[Missing]:
+        if self._complete.get(room_nid):
+            return []
+        # More than are asked for: what a hostile server makes us lack must not hide the rest.
+        missing = await self._database.read(extremities.missing_in, room_nid, MAX_POINTS, above, upto)
+        if not missing and above <= 0 and upto is None:
+            self._complete.set(room_nid, True)
+        return missing
+
+    async def _ask(self, budget: Budget, points: Sequence[Missing]) -> bool:
+        ids = [point.event_id for point in points]
+        asked = self._parts.peers.backfill(budget.origin, budget.room_id, ids, LIMIT)
+        try:
+            pdus = await self._parts.gathering.ask(budget, asked)
+        except RemoteError as error:
+            logger.info("No older history of %s: %s", budget.room_id, error)
+            return False
+        events = await self._parts.checks.events_of(pdus, budget.version)
+        found = reached(ids, {one.event_id: one for one in events if one.room_id == budget.room_id})
+        return await self._place(budget, in_prev_order(found.values()))
+
+    async def _place(self, budget: Budget, events: Sequence[Event]) -> bool:
+        """Oldest first; the oldest gets the lowest position."""
+        numbers = await self._parts.positions.take(len(events)) if events else []
+        has_come = False
+        for event, number in zip(events, reversed(numbers), strict=True):
+            try:
+                has_come |= await self._parts.historic.place(event, budget, -number)
+            except (RemoteError, MatrixError) as error:
+                logger.info("History of %s was left out, %s: %s", budget.room_id, event.event_id, error)
+        return has_come
+
+
+def _home(room_id: RoomId) -> str:
+    return room_id.partition(":")[2]
