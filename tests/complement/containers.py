@@ -64,6 +64,7 @@ class Container:
         if self.is_running:
             return
         self.pid, self.paused = homeserver.start(self.place), False
+        # Where it ends at once, Complement finds that out, and prints its log.
         async with asyncio.timeout(START_S):
             while self.is_running and not await _listens(self.place.address):  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.005)

@@ -11,12 +11,14 @@ from typing import Any, NoReturn
 import yaml
 from attrs import frozen
 
-# All of this is imported before the fork. None of it imports the reactor, which each process must make for itself.
-import homeserver.app  # noqa: F401
+from tests.complement import reactor_to_come  # isort: skip  before what imports the reactor
+
+# All of this is imported before the fork.
+import homeserver.app.federation
 from homeserver.__main__ import the_reactor
 from homeserver.cli.commands import hearth
 from tests.complement.certificates import write_certificate
-from tests.complement.names import HostsFile
+from tests.complement.names import HostsFile, no_services
 
 _FREE = {"per_second": 100_000, "burst_count": 100_000}
 _FREE_LIMITS = {
@@ -102,8 +104,10 @@ def _become_a_process(place: Place) -> None:
 
 
 def _reactor(place: Place) -> Any:
+    reactor_to_come.make_way()
     reactor: Any = the_reactor()
     reactor.installNameResolver(HostsFile(place.hosts))
+    homeserver.app.federation.SystemDns = lambda reactor: no_services  # type: ignore[assignment,misc]
     return reactor
 
 

@@ -59,9 +59,9 @@ def listed(results: Iterable[Result]) -> str:
 
 
 def read_expected(path: Path) -> set[str]:
-    """The names of what must pass: `package Test/subtest`, a line each; # begins a remark."""
-    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
-    return {line for line in lines if line}
+    """The names of what must pass: `package Test/subtest`, a line each. A line that begins with # is a remark."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return {line for line in lines if line and not line.startswith("#")}
 
 
 def lost(results: Collection[Result], expected: Collection[str]) -> list[str]:
