@@ -13,7 +13,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.mail.smtp import ESMTPSenderFactory
 
 TIMEOUT_S = 30.0
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
@@ -52,6 +51,9 @@ class Mailer:
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Comes back when the server has taken it. Raises: MailFailed."""
+        # Its module imports the reactor, which is chosen by __main__ and must not be there before a process forks.
+        from twisted.mail.smtp import ESMTPSenderFactory
+
         server = self._server
         tls_name = server.tls_name or server.host
         done: Deferred[object] = Deferred()

@@ -2,6 +2,8 @@
 
 import errno
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,10 @@ def test_a_database_that_is_not_there_is_explained(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "The database cannot be reached" in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_server_is_imported_without_a_reactor() -> None:
+    """So that __main__ can choose one, and a process that has imported everything can fork."""
+    words = "import sys, homeserver.app, homeserver.cli.commands; print('twisted.internet.reactor' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
