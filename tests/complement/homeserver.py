@@ -108,6 +108,8 @@ def _reactor(place: Place) -> Any:
     reactor: Any = the_reactor()
     reactor.installNameResolver(HostsFile(place.hosts))
     homeserver.app.federation.SystemDns = lambda reactor: no_services  # type: ignore[assignment,misc]
+    # It would ask the system for names, on threads of its own.
+    homeserver.app.federation.NamesReactor = lambda reactor: reactor  # type: ignore[assignment,misc]
     return reactor
 
 
