@@ -39,12 +39,15 @@ from homeserver.services.rooms.restricted_joins import RestrictedJoins
 from homeserver.services.rooms.room_names import RoomNames
 from homeserver.services.rooms.room_state import RoomState
 from homeserver.services.rooms.sending import Sending
+from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.services.rooms.upgrade import Upgrade
 from homeserver.services.rooms.user_rooms import UserRooms
+from homeserver.services.users.identity_servers import IdentityServers
 
 
 @frozen(kw_only=True)
 class RoomChanges:
+    identity_servers: IdentityServers
     aliases: Aliases
     allowance: Allowance
     creation: Creation
@@ -137,6 +140,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
             clock=core.clock,
         ),
         membership=membership,
+        identity_servers=users.contacts.identity_servers,
         names=names,
         public_rooms=public_rooms,
         remote=remote,
@@ -167,10 +171,19 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
 
 def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation: Federation) -> Sequence[object]:
     canonical = CanonicalAlias(intake=rooms.intake, heads=rooms.heads)
+    third_party_invites = ThirdPartyInvites(
+        identity_servers=changes.identity_servers,
+        membership=changes.membership,
+        sending=changes.sending,
+        heads=rooms.heads,
+        limit=Limits(core.clock).make(core.config.ratelimits.rc_third_party_invite),
+        may_look_up=core.config.registration.enable_3pid_lookup,
+    )
     return [
         AliasesApi(aliases=changes.aliases, names=changes.names, canonical=canonical, room_state=changes.room_state),
         CreateRoomApi(
             creation=changes.creation,
+            third_party_invites=third_party_invites,
             server_name=core.server_name,
             default_version=core.config.server.default_room_version,
         ),
@@ -181,7 +194,12 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation:
             server_name=core.server_name,
             open_to_all=core.config.rooms.allow_public_rooms_without_auth,
         ),
-        MembershipApi(membership=changes.membership, user_rooms=changes.user_rooms, names=changes.names),
+        MembershipApi(
+            membership=changes.membership,
+            user_rooms=changes.user_rooms,
+            names=changes.names,
+            third_party_invites=third_party_invites,
+        ),
         SendApi(sending=changes.sending),
         SpacesApi(hierarchy=changes.hierarchy, names=changes.names),
         StateApi(sending=changes.sending, room_state=changes.room_state),

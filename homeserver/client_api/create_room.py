@@ -5,13 +5,15 @@ Source: client-server API, "Creation".
 
 from typing import Any, cast
 
+from homeserver.client_api.membership import read_invitee
 from homeserver.services.rooms.creation import Creation, NewRoom
 from homeserver.services.rooms.first_events import Preset
+from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import client, route
-from matrix.errors import BadRequest, Forbidden, InvalidParam
+from matrix.errors import BadRequest, InvalidParam
 from matrix.events import Json, StateKey
 from matrix.ids import BadIdentifier, RoomAlias, ServerName, UserId
 from matrix.room_versions import ROOM_VERSIONS, RoomVersion
@@ -22,19 +24,30 @@ MAX_INITIAL_STATE, MAX_INVITES = 1000, 1000
 
 
 class CreateRoomApi:
-    def __init__(self, *, creation: Creation, server_name: ServerName, default_version: str) -> None:
+    def __init__(
+        self,
+        *,
+        creation: Creation,
+        third_party_invites: ThirdPartyInvites,
+        server_name: ServerName,
+        default_version: str,
+    ) -> None:
+        self._third_party_invites = third_party_invites
         self._creation = creation
         self._server_name = server_name
         self._default_version = default_version
 
     @route("POST", *client("/createRoom"))
     async def create_room(self, call: Call) -> Answer:
-        new = self._parse(call.json())
-        return {"room_id": await self._creation.create(call.user, new, call.received_ms)}
+        body = call.json()
+        new = self._parse(body)
+        invitees = [read_invitee(one) for one in body.objects("invite_3pid", (), max_items=MAX_INVITES)]
+        room_id = await self._creation.create(call.user, new, call.received_ms)
+        for invitee in invitees:
+            await self._third_party_invites.invite(call.user, room_id, invitee)
+        return {"room_id": room_id}
 
     def _parse(self, body: Fields) -> NewRoom:
-        if body.items("invite_3pid", ()):
-            raise Forbidden("This server does not invite by third-party identifiers", "M_THREEPID_DENIED")
         visibility = body.choice("visibility", ("public", "private"), "private")
         version = parse_version(body.text("room_version", self._default_version))
         preset = body.choice("preset", _PRESETS, "public_chat" if visibility == "public" else "private_chat")

@@ -6,6 +6,7 @@ Source: client-server API, "Room membership".
 from homeserver.services.rooms.member_content import with_reason
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.room_names import RoomNames
+from homeserver.services.rooms.third_party_invites import Invitee, ThirdPartyInvites
 from homeserver.services.rooms.user_rooms import UserRooms
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
@@ -16,16 +17,25 @@ from matrix.ids import RoomId, ServerName, UserId
 
 # Of the servers that a client names; only some are asked.
 MAX_VIA = 100
+MAX_INVITEE_BYTES = 512
 _INVITE_3PID = ("medium", "address", "id_server")
 
 
 class MembershipApi:
     """`server_name` and `via` are for rooms that we are not in."""
 
-    def __init__(self, *, membership: Membership, user_rooms: UserRooms, names: RoomNames) -> None:
+    def __init__(
+        self,
+        *,
+        membership: Membership,
+        user_rooms: UserRooms,
+        names: RoomNames,
+        third_party_invites: ThirdPartyInvites,
+    ) -> None:
         self._membership = membership
         self._user_rooms = user_rooms
         self._names = names
+        self._third_party_invites = third_party_invites
 
     @route("POST", *client("/join/{room_id_or_alias}"), access=Access.GUEST)
     async def join_by_name(self, call: Call, room_id_or_alias: str) -> Answer:
@@ -50,7 +60,9 @@ class MembershipApi:
     async def invite(self, call: Call, room_id: RoomId) -> Answer:
         body = call.json()
         if any(name in body for name in _INVITE_3PID):
-            raise Forbidden("This server does not invite by third-party identifiers", "M_THREEPID_DENIED")
+            added = with_reason(_reason(body))
+            await self._third_party_invites.invite(call.user, room_id, read_invitee(body), added)
+            return {}
         target = body.parsed("user_id", UserId)
         await self._membership.invite(call.user, room_id, target, added=with_reason(_reason(body)))
         return {}
@@ -97,6 +109,16 @@ class MembershipApi:
         found = await self._names.find(room_id_or_alias, via_of(call))
         await self._membership.join(call.user, found.room_id, added=added, via=found.servers)
         return {"room_id": found.room_id}
+
+
+def read_invitee(body: Fields) -> Invitee:
+    """Raises: BadRequest."""
+    return Invitee(
+        medium=body.text("medium", max_bytes=MAX_INVITEE_BYTES),
+        address=body.text("address", max_bytes=MAX_INVITEE_BYTES),
+        id_server=body.text("id_server", max_bytes=MAX_INVITEE_BYTES),
+        id_access_token=body.text("id_access_token", max_bytes=4 * MAX_INVITEE_BYTES),
+    )
 
 
 def via_of(call: Call) -> list[ServerName]:

@@ -114,7 +114,7 @@ def _bearer(token: str) -> dict[str, str]:
 def _refusal(server: str, answer: Fetched, value: Any) -> MatrixError:
     """What the server says, handed on. What is wrong on its side is not the client's fault."""
     errcode = value.get("errcode") if isinstance(value, dict) else None
-    if not 400 <= answer.status < 500 or not isinstance(errcode, str):
+    if not (400 <= answer.status < 500 or answer.status == 501) or not isinstance(errcode, str):
         return _unusable(server)
     message = value.get("error")
     return MatrixError(answer.status, errcode[:100], message[:500] if isinstance(message, str) else "Refused")

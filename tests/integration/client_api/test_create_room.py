@@ -139,7 +139,7 @@ async def test_what_cannot_be_made_is_refused_with_the_reason(hs: Homeserver) ->
     assert await refused(alice, initial_state=[{"type": "m.room.topic"}]) == (400, "M_MISSING_PARAM")
     assert await refused(alice, room_alias_name="a:b") == (400, "M_INVALID_PARAM")
     assert await refused(alice, room_alias_name="a b") == (400, "M_INVALID_PARAM")
-    assert await refused(alice, invite_3pid=[{"medium": "email"}]) == (403, "M_THREEPID_DENIED")
+    assert await refused(alice, invite_3pid=[{"medium": "email"}]) == (400, "M_MISSING_PARAM")
     assert await refused(alice, topic="x" * 70_000) == (413, "M_TOO_LARGE")
     levels = {"users": {alice.user_id: 100}}
     assert await refused(alice, power_level_content_override=levels) == (400, "M_INVALID_ROOM_STATE")
