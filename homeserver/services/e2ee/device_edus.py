@@ -40,7 +40,7 @@ class Plan:
 def concerns(entry: Entry, is_local: IsLocal) -> bool:
     """Is there anything in it for other servers, or for the lists that we keep?"""
     if entry.kind is Kind.EVENT:
-        return entry.user_id is not None and not entry.body.flags
+        return entry.user_id is not None and not entry.body.flags and entry.body.became_state
     if entry.kind is Kind.DEVICE_LIST:
         return "signed" not in entry.body and is_local(UserId(entry.user_id or "").domain)
     return entry.kind is Kind.ROOM and entry.user_id is None and entry.room_nid is not None
@@ -62,11 +62,22 @@ class DeviceEdus:
         await self._add_updates(plan.change, [entry for entry in entries if entry.kind is Kind.DEVICE_LIST])
         for entry in entries:
             if entry.kind is Kind.EVENT:
-                await self._add_move(plan, entry.body)
+                stored: StoredEvent = entry.body
+                if stored.event.membership != "join" or not await self._was_joined(stored):
+                    await self._add_move(plan, entry, UserId(stored.event.state_key or ""), stored.event.membership)
             elif entry.kind is Kind.ROOM:
-                assert entry.room_nid is not None
-                await self._drop_of_room(plan, entry.room_nid, entry.position)
+                await self._add_resolved(plan, entry)
         return plan
+
+    async def _add_resolved(self, plan: Plan, entry: Entry) -> None:
+        """Memberships that a state resolution has made; or all of the room is another than before."""
+        assert entry.room_nid is not None
+        told = entry.body.get("memberships")
+        if told is None:
+            await self._drop_of_room(plan, entry.room_nid, entry.position)
+            return
+        for user_id, (membership, _) in told.items():
+            await self._add_move(plan, entry, UserId(user_id), membership)
 
     async def _add_updates(self, change: Change, entries: Sequence[Entry]) -> None:
         newest: dict[str, dict[str | None, Entry]] = {}
@@ -113,17 +124,16 @@ class DeviceEdus:
             "prev_id": [] if last is None else [last],
         }
 
-    async def _add_move(self, plan: Plan, stored: StoredEvent) -> None:
+    async def _add_move(self, plan: Plan, entry: Entry, user_id: UserId, membership: str | None) -> None:
         """Who came into a room or went: a user of ours, or of another server."""
-        event, user_id = stored.event, UserId(stored.event.state_key or "")
-        if event.membership == "join":
-            if not await self._was_joined(stored):
-                await self._add_joined(plan.change, stored, user_id)
-        elif event.membership in ("leave", "ban"):
+        assert entry.room_nid is not None
+        if membership == "join":
+            await self._add_joined(plan.change, entry.room_nid, entry.position, user_id)
+        elif membership in ("leave", "ban"):
             if self._is_local(user_id.domain):
-                await self._drop_of_room(plan, stored.room_nid, stored.position)
+                await self._drop_of_room(plan, entry.room_nid, entry.position)
             else:
-                plan.dropped.append(([user_id], stored.position))
+                plan.dropped.append(([user_id], entry.position))
 
     async def _was_joined(self, stored: StoredEvent) -> bool:
         """Has only a name or an avatar changed?"""
@@ -132,19 +142,19 @@ class DeviceEdus:
         before = (await self._events.get([stored.replaces])).get(stored.replaces)
         return before is not None and before.event.membership == "join"
 
-    async def _add_joined(self, change: Change, stored: StoredEvent, user_id: UserId) -> None:
+    async def _add_joined(self, change: Change, room_nid: int, position: int, user_id: UserId) -> None:
         if self._is_local(user_id.domain):
             servers = await self._database.read(
-                device_list_updates.servers_new_to, self._server_name, user_id, stored.room_nid
+                device_list_updates.servers_new_to, self._server_name, user_id, room_nid
             )
             if servers:
-                await self._introduce(change, [user_id], servers, stored.position)
+                await self._introduce(change, [user_id], servers, position)
             return
         users = await self._database.read(
-            device_list_updates.users_new_to, user_id.domain, stored.room_nid, stored.position, MAX_USERS_TOLD
+            device_list_updates.users_new_to, user_id.domain, room_nid, position, MAX_USERS_TOLD
         )
         if users:
-            await self._introduce(change, users, [user_id.domain], stored.position)
+            await self._introduce(change, users, [user_id.domain], position)
 
     async def _introduce(
         self, change: Change, user_ids: Sequence[str], servers: Sequence[ServerName], position: int

@@ -67,21 +67,30 @@ class DeviceLists:
         return sharing
 
     async def _moves(self, reader: UserId, entries: list[Entry]) -> Moves:
-        """What the member events among the entries tell."""
+        """What the member events among the entries tell, and state resolutions that changed memberships."""
         moves = Moves(set(), set())
         moved = [entry.body for entry in entries if entry.kind is Kind.EVENT and _is_member_event(entry.body)]
-        if not moved:
+        resolved = [entry for entry in entries if entry.kind is Kind.ROOM and entry.user_id is None]
+        if not moved and not resolved:
             return moves
         replaced = await self._events.get(stored.replaces for stored in moved if stored.replaces is not None)
+        told = [
+            (stored.room_nid, stored.event.state_key or "", stored.event.membership or "leave")
+            for stored in moved
+            if not _is_same_membership(stored, replaced)
+        ]
         rooms = await self._members.rooms_of(reader)
         own_rooms = set()
-        for stored in moved:
-            if _is_same_membership(stored, replaced):
-                continue
-            if stored.event.state_key == reader:
-                own_rooms.add(stored.room_nid)
-            elif (room := rooms.get(stored.room_nid)) is not None and room.membership == "join":
-                (moves.came if stored.event.membership in INSIDE else moves.went).add(stored.event.state_key or "")
+        for entry in resolved:
+            room_nid, memberships = entry.room_nid or 0, entry.body.get("memberships")
+            if memberships is None and await self._members.is_joined(reader, room_nid):
+                own_rooms.add(room_nid)
+            told += [(room_nid, user_id, membership) for user_id, (membership, _) in (memberships or {}).items()]
+        for room_nid, user_id, membership in told:
+            if user_id == reader:
+                own_rooms.add(room_nid)
+            elif (room := rooms.get(room_nid)) is not None and room.membership == "join":
+                (moves.came if membership in INSIDE else moves.went).add(user_id)
         for room_nid in own_rooms:
             await self._add_own_move(moves, reader, room_nid)
         return moves
@@ -94,7 +103,7 @@ class DeviceLists:
 
 
 def _is_member_event(stored: StoredEvent) -> bool:
-    return stored.event.type == "m.room.member" and not stored.flags
+    return stored.event.type == "m.room.member" and stored.became_state and not stored.flags
 
 
 def _is_same_membership(stored: StoredEvent, replaced: Mapping[int, StoredEvent]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from attrs import field, frozen
 
 from homeserver.runtime.caches import Lru
-from storage.change import Kind
+from storage.change import Entry, Kind
 from storage.stream import Stream
 
 # A longer part is looked at room by room.
@@ -17,6 +17,13 @@ MAX_ENTRIES = 500
 MAX_DIGESTS = 200
 # Entries that concern everyone who shares a room with the user they name.
 FOR_SHARERS: AbstractSet[Kind] = frozenset((Kind.PRESENCE, Kind.DEVICE_LIST, Kind.PROFILE))
+
+
+def may_move(entry: Entry) -> bool:
+    """May somebody's membership of a room be another from here on? Member events name their user."""
+    if entry.kind is Kind.EVENT:
+        return entry.user_id is not None
+    return entry.kind is Kind.ROOM and entry.user_id is None
 
 
 @frozen
@@ -56,7 +63,7 @@ class Digests:
         for entry in self._stream.entries(since, upto):
             if entry.room_nid is not None:
                 digest.rooms.add(entry.room_nid)
-                if entry.kind is Kind.EVENT and entry.user_id is not None:
+                if may_move(entry):
                     digest.rooms_with_moves.add(entry.room_nid)
             if entry.user_id is not None:
                 digest.kinds_by_user.setdefault(entry.user_id, set()).add(entry.kind)

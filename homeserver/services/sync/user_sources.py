@@ -12,7 +12,7 @@ from homeserver.services.e2ee.device_lists import DeviceLists
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from homeserver.services.sync.answer import Answer
-from homeserver.services.sync.digest import Digest
+from homeserver.services.sync.digest import Digest, may_move
 from homeserver.services.sync.request import Window
 from matrix.filters import EventFilter
 from matrix.ids import UserId
@@ -117,12 +117,11 @@ class DevicesSource:
         return Kind.DEVICE_LIST in digest.users_by_kind or not digest.rooms_with_moves.isdisjoint(rooms)
 
     def _may_members_have_moved(self, window: Window, rooms: RoomsOfUser) -> bool:
-        """Has anyone come into or gone out of a room of the user? Member events name their user."""
+        """Has anyone come into or gone out of a room of the user?"""
         if window.since < self._stream.floor:
             return True
         return any(
-            entry.kind is Kind.EVENT and entry.user_id is not None and entry.room_nid in rooms
-            for entry in self._stream.entries(window.since, window.upto)
+            may_move(entry) and entry.room_nid in rooms for entry in self._stream.entries(window.since, window.upto)
         )
 
     def _have_counts_changed(self, window: Window) -> bool:
