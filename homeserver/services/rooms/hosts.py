@@ -94,7 +94,7 @@ class Hosts:
     def _fold(self, room: _Servers, entry: Entry) -> None:
         stored: StoredEvent = entry.body
         event = stored.event
-        if event.type != "m.room.member" or stored.flags or event.state_key is None:
+        if event.type != "m.room.member" or stored.flags or not stored.became_state or event.state_key is None:
             return
         server = UserId(event.state_key).domain
         if event.membership != "join":

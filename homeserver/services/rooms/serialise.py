@@ -98,7 +98,7 @@ async def load_around(events: Events, stored: Iterable[StoredEvent]) -> dict[int
     """The events that `unsigned` of these speaks of: replaced state and redactions, by number."""
     wanted = set()
     for one in stored:
-        if one.replaces is not None:
+        if one.replaces:
             wanted.add(one.replaces)
         if one.redacted_by is not None:
             wanted.add(one.redacted_by)

@@ -75,6 +75,9 @@ class AsOf:
 
     async def own_past(self, row: Membership, position: int) -> OwnPast:
         """The user's member events back from this one to the position."""
+        newest = (await self._events.get([row.event_nid])).get(row.event_nid)
+        if newest is not None and newest.position != row.position:
+            return await self._resolved_past(newest, position)
         past: list[StoredEvent] = []
         nid: int | None = row.event_nid
         while nid is not None:
@@ -91,6 +94,15 @@ class AsOf:
         """A membership of a room that this server was not in: it has no position, and counts as after any."""
         found = (await self._database.read(out_of_band.find, [nid])).get(nid) if nid else None
         return None if found is None else found.event
+
+    async def _resolved_past(self, newest: StoredEvent, position: int) -> OwnPast:
+        """Of a membership that is the user's by state resolution: events do not say since when, intervals do."""
+        key = ("m.room.member", newest.event.state_key or "")
+        intervals = await self._database.read(state.history, newest.room_nid, [key])
+        found = await self._events.get(nid for _, _, _, nid in intervals)
+        past = [found[nid] for _, since, _, nid in intervals if nid in found and since > position]
+        before = [found[nid] for _, since, _, nid in intervals if nid in found and since <= position]
+        return OwnPast(past[::-1], before[-1] if before else None)
 
     async def state(self, head: Head, upto: int) -> dict[StateKey, int]:
         """The room's whole state; the caller's own."""

@@ -68,7 +68,9 @@ class JoinedRooms:
         gone = past.since_gone()
         if not gone:
             return []
-        until = evolve(window, upto=gone[0].position, digest=None)
+        # Who is gone by state resolution has no event to say since when.
+        at = gone[0].position
+        until = evolve(window, upto=at if at > window.since else row.position, digest=None)
         if past.was_joined:
             limit = window.request.filter.timeline_limit
             moved = (await self._moved.find(until, [room_nid], limit)).get(room_nid, RoomMoved())

@@ -93,7 +93,7 @@ class LazyMembers:
         missing = {user for user in needed if (MEMBER, user) not in plan.state}
         if not window.request.use_state_after:
             for stored in reversed(plan.timeline):
-                if stored.event.type == MEMBER and stored.event.state_key in missing and stored.replaces is not None:
+                if stored.event.type == MEMBER and stored.event.state_key in missing and stored.replaces:
                     plan.state[stored.event.key] = stored.replaces
             missing -= {stored.event.state_key for stored in plan.timeline if stored.event.type == MEMBER}
         if not missing:

@@ -15,18 +15,21 @@ from storage.change import Entry, Kind
 from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.stream import Stream
-from storage.timelines import newest_in_rooms
+from storage.timelines import broken_in, newest_in_rooms
 
 
 @define(eq=False)
 class RoomMoved:
     """`events` are those that clients may see, oldest first; with `has_gap` only the newest of the window.
 
+    `is_resolved`: state resolution has made more or less of the room's state than the events say.
+
     `typing` is None if nobody began or ended; if that is not known any more, `has_lost_typing`.
     """
 
     events: list[StoredEvent] = field(factory=list)
     has_gap: bool = False
+    is_resolved: bool = False
     typing: list[str] | None = None
     has_lost_typing: bool = False
     receipts: list[tuple[str, dict[str, Any]]] = field(factory=list)  # (user id, body of the entry)
@@ -67,10 +70,16 @@ class MovedRooms:
         if nids:
             found = await self._database.read(newest_in_rooms, nids, window.since, window.upto, limit + 1)
             stored = await self._events.get(nid for nids in found.values() for nid in nids)
+            gaps, resolved = await self._database.read(broken_in, nids, window.since, window.upto)
             for room_nid, newest in found.items():
                 known = [stored[nid] for nid in newest if nid in stored]
                 events = known[-limit:] if limit else []
-                moved[room_nid] = RoomMoved(events, len(known) > limit, has_lost_typing=True)
+                moved[room_nid] = RoomMoved(
+                    events,
+                    len(known) > limit or room_nid in gaps,
+                    room_nid in resolved or any(map(_has_lost, events)),
+                    has_lost_typing=True,
+                )
         told = await self._database.read(receipts.changed_since, room_nids, window.since, window.upto)
         for room_nid, user_id, body in told:
             moved.setdefault(room_nid, RoomMoved()).receipts.append((user_id, body))
@@ -83,12 +92,27 @@ def _gather(entries: list[Entry]) -> RoomMoved:
         if entry.kind is Kind.EVENT:
             if entry.body.visible:
                 moved.events.append(entry.body)
+                moved.is_resolved |= _has_lost(entry.body)
+        elif entry.kind is Kind.ROOM:
+            _tell_resolution(moved, entry)
         elif entry.kind is Kind.RECEIPT:
             assert entry.user_id is not None
             moved.receipts.append((entry.user_id, entry.body))
         elif entry.kind is Kind.TYPING:
             moved.typing = entry.body["user_ids"]
     return moved
+
+
+def _tell_resolution(moved: RoomMoved, entry: Entry) -> None:
+    if entry.user_id is None and entry.body.get("resolved"):
+        moved.is_resolved = True
+        if entry.body.get("gap"):
+            moved.events, moved.has_gap = [], True
+
+
+def _has_lost(stored: StoredEvent) -> bool:
+    """State resolution preferred another to it."""
+    return stored.event.is_state and not stored.became_state
 
 
 def receipts_content(told: Iterable[tuple[str, dict[str, Any]]], reader: str) -> bytes | None:

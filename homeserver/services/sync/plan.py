@@ -63,6 +63,18 @@ def unbroken(events: Sequence[StoredEvent], visible: Sequence[StoredEvent]) -> l
     return list(events[first:])
 
 
+def after_void(events: Sequence[StoredEvent], state: Mapping[StateKey, int]) -> Sequence[StoredEvent]:
+    """The events after the last that left a key other than it is in the state at their end.
+
+    A client takes each state event of a timeline for the state from there on; it hears nothing when state resolution
+    takes it back.
+    """
+    newest = newest_state(events)
+    void = {nid for key, nid in newest.items() if state.get(key) != nid}
+    lost = [index for index, stored in enumerate(events) if stored.nid in void]
+    return events[lost[-1] + 1 :] if lost else events
+
+
 def is_wanted(stored: StoredEvent, wanted: EventFilter, window: Window) -> bool:
     """Source: "Ignoring users", "Server behaviour": state events of ignored users are told all the same."""
     event = stored.event
@@ -75,7 +87,7 @@ def undo(state: dict[StateKey, int], timeline: Iterable[StoredEvent]) -> None:
     """Makes of the state after the timeline the state before it."""
     for stored in reversed(list(timeline)):
         if stored.event.is_state and state.get(stored.event.key) == stored.nid:
-            if stored.replaces is None:
+            if not stored.replaces:
                 del state[stored.event.key]
             else:
                 state[stored.event.key] = stored.replaces

@@ -10,7 +10,15 @@ from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import RoomMoved
-from homeserver.services.sync.plan import Plan, changed_outside, choose_timeline, newest_state, unbroken, undo
+from homeserver.services.sync.plan import (
+    Plan,
+    after_void,
+    changed_outside,
+    choose_timeline,
+    newest_state,
+    unbroken,
+    undo,
+)
 from homeserver.services.sync.request import Window
 from storage import state
 from storage.database import Database
@@ -37,8 +45,13 @@ class RoomsSince:
             plan.memberships = seen.memberships
             events = unbroken(events, seen.events)
             has_gap = has_gap or len(events) < len(moved.events)
+        if moved.is_resolved and not window.request.use_state_after:
+            keys = list(newest_state(events))
+            now = await self._database.read(state.at_position, room_nid, window.upto, keys)
+            complete, events = events, list(after_void(events, now))
+            has_gap = has_gap or len(events) < len(complete)
         choose_timeline(plan, events, window, has_gap=has_gap)
-        if moved.has_gap:
+        if moved.has_gap or moved.is_resolved:
             await self._state_over_gap(window, plan)
         elif window.request.use_state_after:
             plan.state = newest_state(moved.events)
@@ -61,8 +74,6 @@ class RoomsSince:
         if window.request.use_state_after:
             return
         undo(plan.state, plan.timeline)
-        # What the timeline replaced may be what the client knows.
-        found = await self._events.get(nid for nid in plan.state.values() if nid != state.ABSENT)
-        for key, nid in list(plan.state.items()):
-            if nid in found and 0 < found[nid].position <= window.since:
-                del plan.state[key]
+        # What the timeline replaced, or state resolution brought back, may be what the client knows.
+        known = await self._database.read(state.at_position, plan.room_nid, window.since, list(plan.state))
+        plan.state = {key: nid for key, nid in plan.state.items() if known.get(key, state.ABSENT) != nid}

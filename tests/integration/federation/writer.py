@@ -3,6 +3,7 @@
 What is sent goes straight to the part under test: `Receiver.receive`, as a transaction would hand it over.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ class Writer:
             auth = [state[key] if key in state else known[key].event_id for key in keys if key in state or key in known]
         prev = sorted(await self.extremities()) if prev is None else prev
         depth = fields.pop("depth", None)
-        return self.server.pdu(
+        pdu = self.server.pdu(
             head.version,
             room_id=self.room,
             prev_events=[await self._id(one) for one in prev],
@@ -102,6 +103,9 @@ class Writer:
             origin_server_ts=self.clock,
             **fields,
         )
+        # As it comes off the wire.
+        parsed: Json = json.loads(json.dumps(pdu))
+        return parsed
 
     async def _id(self, one: Json | str) -> Any:
         event_id = one if isinstance(one, str) else await self.id_of(one)
