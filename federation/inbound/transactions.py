@@ -149,9 +149,11 @@ class Transactions:
         # Keys for messages must not wait until the messages' room is complete.
         await _all((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
         answer: Answering = {"pdus": {str(event_id): result for event_id, result in results.items()}}
-        text = orjson.dumps(answer).decode()
-        row = (transaction.origin, transaction.transaction_id, text, self._clock.now_ms())
-        await self._committer(Change().put(rows.ADD, row))
+        if transaction.edus or any(results.values()):
+            # Events that were taken in are known by their ids: the answer would be the same again.
+            text = orjson.dumps(answer).decode()
+            row = (transaction.origin, transaction.transaction_id, text, self._clock.now_ms())
+            await self._committer(Change().put(rows.ADD, row))
         return answer
 
 

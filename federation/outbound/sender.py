@@ -201,7 +201,9 @@ class Sender:
 
     def _put(self, delivery: Delivery, shards: Collection[int]) -> None:
         # Nothing may come between the look-up of the servers and this: what is given is the cache itself.
-        to = [name for name in delivery.to if not self._is_local(name)]
+        # Those that are behind first, and quickly: there may be thousands.
+        alive = delivery.to if delivery.is_aside else frozenset(delivery.to).difference(self._outbox.behind)
+        to = [name for name in alive if not self._is_local(name)]
         if not to:
             return
         if not self._has_looked:
