@@ -72,10 +72,10 @@ def take_share(cur: Cursor, work: int, count: int) -> Held:
     share = -(-count // processes)
     free = [shard for shard in range(count) if shard not in taken][: max(0, share - len(mine))]
     if free:
-        cur.execute("SELECT s FROM unnest(%s) AS s WHERE pg_try_advisory_lock(%s, s)", (free, work))
+        cur.execute("SELECT s FROM unnest(%s::int[]) AS s WHERE pg_try_advisory_lock(%s, s)", (free, work))
         mine.update(shard for (shard,) in cur)
     return Held(frozenset(mine), frozenset(sorted(mine)[share:]))
 
 
 def release(cur: Cursor, work: int, shards: Collection[int]) -> None:
-    cur.execute("SELECT pg_advisory_unlock(%s, s) FROM unnest(%s) AS s", (work, list(shards)))
+    cur.execute("SELECT pg_advisory_unlock(%s, s) FROM unnest(%s::int[]) AS s", (work, list(shards)))
