@@ -107,6 +107,9 @@ def _reactor(place: Place) -> Any:
     reactor_to_come.make_way()
     reactor: Any = the_reactor()
     reactor.installNameResolver(HostsFile(place.hosts))
+    # The names of a test are in no DNS, and each test has its own hs1: what looks names up is exchanged, and all that
+    # is made of the answers (discovery, addresses, certificates) is the real thing.
+    homeserver.app.federation.NamesReactor = lambda reactor: reactor  # type: ignore[assignment,misc]
     homeserver.app.federation.SystemDns = lambda reactor: no_services  # type: ignore[assignment,misc]
     # It would ask the system for names, on threads of its own.
     homeserver.app.federation.NamesReactor = lambda reactor: reactor  # type: ignore[assignment,misc]

@@ -170,6 +170,15 @@ def test_servers_of_an_image_have_its_users_and_not_each_others(docker: Docker, 
     assert docker.ask("GET", "/containers/json", all=1, filters="{}") == []
 
 
+def test_servers_reach_each_other_by_name(docker: Docker, authority: dict[str, bytes]) -> None:
+    first, second = docker.start("hs1", BASE_IMAGE, authority), docker.start("hs2", BASE_IMAGE, authority)
+    register(docker.port(first, 8008), "alice")
+    profile = ask(docker.port(second, 8008), "/_matrix/client/v3/profile/@alice:hs1")
+    assert profile["displayname"] == "alice"
+    for number in (first, second):
+        docker.ask("DELETE", f"/containers/{number}", force=1)
+
+
 def register(port: int, name: str) -> None:
     body = {"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}}
     assert ask(port, "/_matrix/client/v3/register", body)["user_id"] == f"@{name}:hs1"
