@@ -35,7 +35,6 @@ NOT_YET = frozenset(
         "oidc_providers",
         "pid_file",
         "rc_delayed_event_mgmt",
-        "rc_presence",
         "redaction_retention_period",
         "remote_media_download_burst_count",
         "remote_media_download_per_second",

@@ -38,6 +38,7 @@ from homeserver.services.users.registration import NewAccount
 from homeserver.services.users.remote_profiles import RemoteProfiles
 from homeserver.setup_page.page import SetupPage
 from homeserver.web.listeners import Listener, Listeners
+from homeserver.web.request_metrics import RequestMetrics
 from homeserver.web.router import Router
 from homeserver.web.server import HttpServer
 from matrix.ids import UserId
@@ -145,7 +146,7 @@ class Server:
 
     def router_of(self, names: frozenset[str]) -> Router:
         """What a listener serves, by the names of its resources. Every one says whether the server is alive."""
-        router = Router(authenticate=self.users.authenticator)
+        router = Router(authenticate=self.users.authenticator, observer=RequestMetrics(self.core.metrics))
         for api in self._apis.client if "client" in names else [HealthApi()]:
             router.add(api)
         if "federation" in names:
@@ -157,6 +158,10 @@ class Server:
         if "metrics" in names:
             router.add(MetricsApi(metrics=self.core.metrics))
         return router
+
+    def reload_certificates(self) -> None:
+        """Takes up renewed certificates; a faulty one is logged, and the old one stays."""
+        self._listeners.reload_certificates()
 
     async def stop(self) -> None:
         """Answers what waits, ends background work, commits what was begun, closes the database."""
@@ -231,6 +236,7 @@ async def assemble(core: Core) -> Server:
         deactivated=lambda user_id: changes.user_rooms.leave_all(user_id),
         backups_deleted=lambda user_id: encryption.backups.delete_all(user_id),
         push_rules_of=rooms.push_rules.client_form,
+        share_a_room=rooms.members.share_a_room,
         remote_profile=RemoteProfiles(elsewhere=federation.client, clock=core.clock).of,
     )
     users = build_users(core, settings, hooks)
@@ -262,7 +268,7 @@ async def assemble(core: Core) -> Server:
         *room_change_apis(core, rooms, changes, federation),
         *reading_apis(core, reading),
         *media_apis(core, media),
-        *sync_apis(users, rooms, syncing),
+        *sync_apis(core, users, rooms, syncing),
         *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
     ]

@@ -7,6 +7,7 @@ from attrs import frozen
 from homeserver.app.core import Core
 from homeserver.app.e2ee import Encryption
 from homeserver.app.rooms import Rooms
+from homeserver.app.settings import Limits
 from homeserver.app.users import Users
 from homeserver.client_api.presence import PresenceApi
 from homeserver.client_api.push_rules import PushRulesApi
@@ -29,6 +30,8 @@ from homeserver.services.sync.since import RoomsSince
 from homeserver.services.sync.user_sources import AccountDataSource, DevicesSource, PresenceSource
 from homeserver.services.sync.whole import WholeRooms
 from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
+from matrix.errors import LimitExceeded
+from matrix.ids import UserId
 
 
 @frozen(kw_only=True)
@@ -114,11 +117,22 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
     )
 
 
-def sync_apis(users: Users, rooms: Rooms, syncing: Syncing) -> Sequence[object]:
+def sync_apis(core: Core, users: Users, rooms: Rooms, syncing: Syncing) -> Sequence[object]:
+    make, rate = Limits(core.clock).make, core.config.ratelimits.rc_presence.per_user
+    by_sync = make(rate)
+
+    async def set_presence(user_id: UserId, device: str, wish: str) -> None:
+        try:
+            by_sync.take(user_id)
+        except LimitExceeded:
+            # As in Synapse the sync itself goes on.
+            return
+        await rooms.presence.synced(user_id, device, wish)
+
     return [
-        SyncApi(sync=syncing.sync, filter_of=users.filters.parsed, set_presence=rooms.presence.synced),
+        SyncApi(sync=syncing.sync, filter_of=users.filters.parsed, set_presence=set_presence),
         ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence),
         TypingApi(typing=rooms.typing),
-        PresenceApi(presence=rooms.presence),
+        PresenceApi(presence=rooms.presence, limit=make(rate)),
         PushRulesApi(rules=rooms.push_rules),
     ]

@@ -33,6 +33,7 @@ from homeserver.services.users.ignored_users import IgnoredUsers
 from homeserver.services.users.last_seen import LastSeen
 from homeserver.services.users.login import Login, LoginLimits, LoginTokens, PasswordCheck, PasswordLogin
 from homeserver.services.users.passwords import Passwords
+from homeserver.services.users.profile_access import ProfileAccess
 from homeserver.services.users.profiles import Profiles, RemoteProfile
 from homeserver.services.users.registration import Registration, Usernames
 from homeserver.services.users.registration_tokens import RegistrationTokens
@@ -54,8 +55,9 @@ OnUser = Callable[[UserId], Awaitable[None]]
 
 @frozen(kw_only=True)
 class UserHooks:
-    """What happens elsewhere when something happens to a user."""
+    """What happens elsewhere when something happens to a user, and what others know of them."""
 
+    share_a_room: Callable[[UserId, UserId], Awaitable[bool]]
     profile_changed: OnUser
     deactivated: OnUser
     backups_deleted: OnUser
@@ -66,6 +68,7 @@ class UserHooks:
 @frozen(kw_only=True)
 class Users:
     contacts: Contacts
+    profile_access: ProfileAccess
     accounts: Accounts
     sessions: Sessions
     passwords: Passwords
@@ -151,6 +154,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
     )
     users = Users(
         contacts=contacts,
+        profile_access=ProfileAccess(settings=settings.profiles, is_visible=hooks.share_a_room),
         accounts=accounts,
         sessions=sessions,
         passwords=passwords,
@@ -239,7 +243,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
         ),
         *contact_apis(users.contacts, users.ui_auth),
         DevicesApi(devices=users.devices, ui_auth=users.ui_auth),
-        ProfileApi(profiles=users.profiles, accounts=users.accounts),
+        ProfileApi(profiles=users.profiles, accounts=users.accounts, may_see=users.profile_access),
         AccountDataApi(account_data=users.account_data),
         TagsApi(account_data=users.account_data),
         FiltersApi(filters=users.filters),

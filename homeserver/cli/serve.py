@@ -13,7 +13,7 @@ from homeserver.cli.faults import Fault
 from homeserver.cli.reactor import Reactor, run
 from homeserver.cli.serving import Server, Signals, announcement, live, prepare_process
 from homeserver.runtime.clock import Clock
-from homeserver.runtime.logs import start_logging
+from homeserver.runtime.logs import restart_logging, start_logging
 from synapse_like_config import Config
 from synapse_like_config.sections.listeners import Listener, Listeners
 
@@ -39,6 +39,7 @@ def serve(config: Config, reactor: Reactor, files: tuple[Path, ...]) -> None:
     await_database(config, click.echo)
     prepare_process()
     signals = Signals(reactor)
+    signals.on_hangup.append(lambda: restart_logging(config.logging.log_config))
     signals.install()
     clock, urls = Clock(reactor), listening_urls(config.listeners)
 

@@ -32,16 +32,21 @@ class Server(Protocol):
         """Listens."""
         ...
 
+    def reload_certificates(self) -> None:
+        """Takes up renewed certificates."""
+        ...
+
     async def stop(self) -> None:
         """Accepts nothing more, answers what waits, commits what was begun, closes the database."""
         ...
 
 
 class Signals:
-    """SIGTERM and SIGINT: the first asks to stop, a second ends the process at once."""
+    """SIGTERM and SIGINT: the first asks to stop, a second ends the process at once. SIGHUP: `on_hangup` is called."""
 
     def __init__(self, reactor: IReactorFromThreads, *, exit_now: Callable[[int], object] = os._exit) -> None:
         self.stop_asked: Deferred[None] = Deferred()
+        self.on_hangup: list[Callable[[], object]] = []
         self._reactor = reactor
         self._exit_now = exit_now
         self._seen = False
@@ -49,6 +54,12 @@ class Signals:
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.caught)
+        signal.signal(signal.SIGHUP, self.hung_up)
+
+    def hung_up(self, number: int, frame: FrameType | None) -> None:
+        """What may be read anew while the server runs is to be read anew."""
+        for reload in self.on_hangup:
+            self._reactor.callFromThread(reload)
 
     def caught(self, number: int, frame: FrameType | None) -> None:
         if self._seen:
@@ -73,6 +84,7 @@ async def live(
     try:
         if not signals.stop_asked.called:
             await server.start()
+            signals.on_hangup.append(server.reload_certificates)
             settle()
             on_ready(server)
             await signals.stop_asked

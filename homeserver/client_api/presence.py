@@ -3,6 +3,7 @@
 Source: client-server API, "Presence".
 """
 
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.presence import Presence
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
@@ -16,8 +17,11 @@ MAX_STATUS_BYTES = 2_048
 
 
 class PresenceApi:
-    def __init__(self, *, presence: Presence) -> None:
+    """`limit`: rc_presence, by user."""
+
+    def __init__(self, *, presence: Presence, limit: RateLimit) -> None:
         self._presence = presence
+        self._limit = limit
 
     @route("GET", *client("/presence/{user_id}/status"))
     async def get_status(self, call: Call, user_id: UserId) -> Answer:
@@ -28,6 +32,7 @@ class PresenceApi:
         if user_id != call.user.user_id:
             raise Forbidden("Cannot set another user's presence")
         body = call.json()
+        self._limit.take(user_id)
         state = body.choice("presence", STATES)
         await self._presence.put(user_id, state, body.optional_text("status_msg", max_bytes=MAX_STATUS_BYTES))
         return {}

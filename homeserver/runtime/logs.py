@@ -112,6 +112,17 @@ def start_logging(log_config: Path | None = None, *, level: str = "INFO") -> Non
     _bridge_twisted()
 
 
+def restart_logging(log_config: Path | None = None) -> None:
+    """Reads the file anew, and opens log files anew (for those who move them away). A faulty one changes nothing."""
+    logger = logging.getLogger(__name__)
+    try:
+        start_logging(log_config)
+    except LogConfigFault as fault:
+        logger.error("Logging goes on as it was: %s", fault)
+    else:
+        logger.info("Logging was configured anew")
+
+
 def configure_from_file(path: Path) -> None:
     """Python's dictConfig from a YAML file, Synapse's or our own.
 

@@ -28,6 +28,8 @@ from homeserver.web.paths import Paths, decode_segment
 from homeserver.web.replies import Answer, Prepared, Reply, prepare, prepare_error
 from matrix.errors import InvalidParam, MatrixError, Unrecognized
 from matrix.ids import BadIdentifier
+from storage.commit import CommitterStopped
+from storage.database import CommitUnknown, DatabaseDown
 
 
 class Access(enum.Enum):
@@ -192,6 +194,9 @@ class Router:
             prepared = prepare_error(InvalidParam(str(error)))
         except ClientGone:
             prepared = _INTERNAL  # that nobody will read
+        except (DatabaseDown, CommitUnknown, CommitterStopped) as error:
+            self._log.warn("{call!r}: the database is not there: {error}", call=call, error=error)
+            prepared = _UNAVAILABLE
         except Exception:  # noqa: BLE001 - a bug of ours: the client must hear of it, but no more than that
             # What a handler raises after its client has gone is the cancellation.
             if not call.gone:
@@ -273,6 +278,11 @@ def _fixed(pattern: str, handler: Handler) -> Match:
     return Match(Route(pattern, handler, Access.PUBLIC, Body.NONE, UNWANTED_BYTES, None, {}))
 
 
+# PostgreSQL restarts within seconds. What was to be written may or may not be there: clients ask again, with the same
+# transaction id.
+_UNAVAILABLE = prepare(
+    Reply(503, MatrixError(503, "M_UNKNOWN", "The database is not available").body(), headers={"Retry-After": "5"})
+)
 _INTERNAL = prepare_error(MatrixError(500, "M_UNKNOWN", "Internal server error"))
 _PREFLIGHT = _fixed("(pre-flight)", _preflight)
 _UNKNOWN_PATH = _fixed("(unknown path)", _unknown_path)

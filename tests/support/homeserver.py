@@ -59,6 +59,7 @@ rc_joins_per_room: *free
 rc_invites: {per_room: *free, per_user: *free, per_issuer: *free}
 rc_key_requests: *free
 rc_media_create: *free
+rc_presence: {per_user: *free}
 rc_room_creation: *free
 rc_reports: *free
 rc_federation: {window_size: 1000, sleep_limit: 100000, sleep_delay: 0, reject_limit: 100000, concurrent: 1000}

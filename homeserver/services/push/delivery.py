@@ -161,7 +161,12 @@ class PushDelivery:
         try:
             while self._new:
                 entries, self._new = self._new, []
-                await self._hand_over(entries)
+                try:
+                    await self._hand_over(entries)
+                except BaseException:
+                    # The next entry brings them up again; to be told twice does no harm.
+                    self._new[:0] = entries
+                    raise
                 self._routed = entries[-1].position
                 for worker in list(self._all()):
                     self._wake(worker)
@@ -182,7 +187,11 @@ class PushDelivery:
                     worker.wants_badge = True
             elif entry.kind is Kind.CACHE and entry.user_id is not None:
                 await self._reload(UserId(entry.user_id), entry)
-        for room_nid in rooms if self._workers else ():
+        await self._touch(rooms)
+
+    async def _touch(self, room_nids: Iterable[int]) -> None:
+        """Something came in these rooms: their members' pushers look at them."""
+        for room_nid in room_nids if self._workers else ():
             members = await self._members.members_of(room_nid)
             few, many = (members, self._workers) if len(members) < len(self._workers) else (self._workers, members)
             for user_id in [user_id for user_id in few if user_id in many]:

@@ -76,6 +76,10 @@ class Members:
         row = (await self.rooms_of(user_id)).get(room_nid)
         return row is not None and row.membership == "join"
 
+    async def share_a_room(self, user_id: str, other: str) -> bool:
+        """Are both joined to one room?"""
+        return not set(await self.joined_rooms(user_id)).isdisjoint(await self.joined_rooms(other))
+
     async def sharing_a_room(self, user_id: str) -> set[UserId]:
         """All users who are joined to a room that the user is joined to, the user included if joined to any."""
         found: set[UserId] = set()

@@ -29,6 +29,9 @@ class FakeServer:
             raise self.start_error
         self.story.append("listens")
 
+    def reload_certificates(self) -> None:
+        self.story.append("reloads")
+
     async def stop(self) -> None:
         self.story.append("drains")
         await self.drained
@@ -71,6 +74,15 @@ def test_a_server_lives_until_a_signal_and_drains(world: World) -> None:
     world.server.drained.callback(None)
     assert life.called
     assert world.reactor.getDelayedCalls() == []
+
+
+def test_a_hangup_reloads_what_may_change_while_the_server_runs(world: World) -> None:
+    world.signals.on_hangup.append(lambda: world.story.append("logging"))
+    world.live()
+    world.signals.hung_up(1, None)
+    world.built.callback(world.server)
+    world.signals.hung_up(1, None)
+    assert world.story == ["logging", "listens", "ready", "logging", "reloads"]
 
 
 def test_draining_takes_ten_seconds_at_most(world: World) -> None:

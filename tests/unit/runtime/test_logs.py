@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from homeserver.runtime import logs
-from homeserver.runtime.logs import LogConfigFault
+from homeserver.runtime.logs import LogConfigFault, restart_logging
 
 SYNAPSE_SAMPLE = """
 version: 1
@@ -111,3 +111,10 @@ def test_a_fault_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> N
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogConfigFault, match=r"nowhere\.yaml"):
         logs.start_logging(tmp_path / "nowhere.yaml")
+
+
+def test_a_faulty_file_leaves_logging_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "log.yaml"
+    file.write_text("version: 7")
+    restart_logging(file)
+    assert "Logging goes on as it was" in caplog.text
