@@ -10,8 +10,9 @@ from federation.outbound.own_keys import OwnKeys
 from homeserver.runtime.clock import Clock
 from homeserver.web.call import Call
 from homeserver.web.params import MAX_INTEGER, Fields
-from homeserver.web.replies import Answer
+from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import Access, route
+from matrix.canonical_json import encode
 from matrix.errors import BadRequest, InvalidParam
 from matrix.ids import BadIdentifier, ServerName
 
@@ -28,12 +29,12 @@ class ServerKeysApi:
 
     @route("GET", "/_matrix/key/v2/server", access=Access.PUBLIC)
     async def get_keys(self, call: Call) -> Answer:
-        return self._own.published(self._clock.now_ms())
+        return self._published()
 
     @route("GET", "/_matrix/key/v2/server/{key_id}", access=Access.PUBLIC)
     async def get_keys_deprecated(self, call: Call, key_id: str) -> Answer:
         """The same: which key was asked for does not matter any more."""
-        return self._own.published(self._clock.now_ms())
+        return self._published()
 
     @route(
         "GET", "/_matrix/key/v2/query/{server_name}", "/_matrix/key/v2/query/{server_name}/{key_id}",
@@ -59,6 +60,10 @@ class ServerKeysApi:
             wanted[name] = {key_id: self._clock.now_ms() if at is None else at for key_id, at in times.items()}
             latest[name] = max((at for at in times.values() if at is not None), default=None)
         return await self._told(wanted, latest)
+
+    def _published(self) -> Answer:
+        # In the very form that is signed: there are those who do not make it canonical before they verify.
+        return RawJson([encode(self._own.published(self._clock.now_ms()))])
 
     async def _told(
         self, wanted: dict[ServerName, dict[str, int]], latest: dict[ServerName, int | None]

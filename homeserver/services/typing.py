@@ -79,12 +79,10 @@ class Typing:
             self._users.pop(room_nid, None)
 
     def _happened(self, room_nid: int, event: Event) -> None:
-        """Who has sent the message no longer types it, nor does who has left; clients seldom say so."""
-        user_id = event.sender
-        if event.is_state:
-            if event.membership in (None, "join"):
-                return
-            user_id = UserId(event.state_key or "")
+        """Who has left types no more. Who sends a message may type the next: their client says, as with Synapse."""
+        if not event.is_state or event.membership in (None, "join"):
+            return
+        user_id = UserId(event.state_key or "")
         if (room_nid, user_id) in self._timers:
             self._stop_timer(room_nid, user_id)
             self._expire(room_nid, user_id)

@@ -9,7 +9,7 @@ from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.intake import NewEvent
 from homeserver.services.rooms.room_names import RoomNames
 from matrix import server_acl
-from matrix.errors import BadRequest, Forbidden, NotFound
+from matrix.errors import BadRequest, Forbidden
 from matrix.events import Event
 from matrix.ids import RoomId, ServerName
 from matrix.power_levels import PowerLevels
@@ -73,11 +73,14 @@ class ContentChecks:
         if await self._database.read(has_annotated, to.event_id, new.sender, new.type, to.key):
             raise BadRequest("Can't send same reaction twice", "M_DUPLICATE_ANNOTATION")
 
-    async def check_redaction(self, head: Head, new: NewEvent) -> StoredEvent:
-        """The event that is to be redacted. Raises: NotFound, Forbidden, BadRequest."""
+    async def check_redaction(self, head: Head, new: NewEvent) -> StoredEvent | None:
+        """The event that is to be redacted; None if it is not here: it may be, on other servers, and may come later.
+
+        Raises: Forbidden, BadRequest.
+        """
         target = None if new.redacts is None else await self._events.find(new.redacts)
         if target is None or (target.room_nid == head.room_nid and target.flags):
-            raise NotFound(f"Could not find event {new.redacts}")
+            return None
         if target.room_nid != head.room_nid:
             raise BadRequest("Cannot redact event from a different room", "M_UNKNOWN")
         if target.event.type in ("m.room.create", SERVER_ACL):

@@ -90,7 +90,7 @@ class Sending:
         out: Outgoing,
         transaction_id: str | None = None,
     ) -> EventId:
-        """`out` is the redaction itself. Raises also: NotFound for an event that we do not have."""
+        """`out` is the redaction itself. What it redacts need not be here."""
         content = {key: value for key, value in out.content.items() if key != "redacts"}
         new = NewEvent(
             type=REDACTION,
@@ -106,7 +106,8 @@ class Sending:
             target = await self._checks.check_redaction(head, new)
             if not charged:
                 charged = True
-                await self._allowance.redaction(requester, own=target.event.sender == requester.user_id)
+                own = target is not None and target.event.sender == requester.user_id
+                await self._allowance.redaction(requester, own=own)
             return [new]
 
         key = _key(requester, transaction_id, f"{room_id} redact {redacts}")

@@ -241,6 +241,8 @@ async def test_typing_and_receipts_are_told(hs: Homeserver) -> None:
     ephemeral = {event["type"]: event["content"] for event in joined(await alice.sync(), room)["ephemeral"]["events"]}
     assert ephemeral["m.typing"] == {"user_ids": [bob.user_id]}
     assert list(ephemeral["m.receipt"][event_id]["m.read"]) == [bob.user_id]
+    await bob.send(room, "a message in between")
+    assert joined(await alice.sync(), room)["ephemeral"]["events"] == []
     await bob.ok("PUT", f"/rooms/{q(room)}/typing/{q(bob.user_id)}", {"typing": False})
     ephemeral = {event["type"]: event["content"] for event in joined(await alice.sync(), room)["ephemeral"]["events"]}
     assert ephemeral == {"m.typing": {"user_ids": []}}
