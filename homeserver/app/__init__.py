@@ -244,7 +244,7 @@ async def assemble(core: Core) -> Server:
     encryption = build_encryption(core, rooms, federation.client)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
-    reading = build_reading(core, users, rooms, older)
+    reading = build_reading(core, users, rooms, federation, older=older, hosts=hosts)
     pushing = build_push(core, users, rooms)
     syncing = build_sync(core, users, rooms, encryption, reading.bundles)
     client_apis = [

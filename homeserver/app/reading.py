@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from homeserver.app.core import Core
+from homeserver.app.federation import Federation
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits
 from homeserver.app.users import Users
@@ -19,6 +20,7 @@ from homeserver.client_api.threads import ThreadsApi
 from homeserver.services.reports import Reports
 from homeserver.services.rooms.bundles import Bundles
 from homeserver.services.rooms.client_events import ClientEvents
+from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.member_list import MemberList
 from homeserver.services.rooms.past_state import PastState
 from homeserver.services.rooms.reading import Reading
@@ -27,6 +29,7 @@ from homeserver.services.rooms.remote.backfill import Backfill
 from homeserver.services.rooms.search import Search
 from homeserver.services.rooms.search_index import EVERY_S, SearchIndex
 from homeserver.services.rooms.timeline import Timeline
+from homeserver.services.rooms.times import Times
 
 
 @frozen(kw_only=True)
@@ -40,9 +43,12 @@ class RoomReading:
     reports: Reports
     search: Search
     timeline: Timeline
+    times: Times
 
 
-def build_reading(core: Core, users: Users, rooms: Rooms, older: Backfill) -> RoomReading:
+def build_reading(
+    core: Core, users: Users, rooms: Rooms, federation: Federation, *, older: Backfill, hosts: Hosts
+) -> RoomReading:
     storage, clock = core.storage, core.clock
     database, events = storage.database, storage.events
     heads, members, visibility = rooms.heads, rooms.members, rooms.visibility
@@ -103,6 +109,13 @@ def build_reading(core: Core, users: Users, rooms: Rooms, older: Backfill) -> Ro
             ignored=ignored,
         ),
         timeline=timeline,
+        times=Times(
+            timeline=timeline,
+            elsewhere=federation.client,
+            older=older,
+            hosts_of=hosts.in_room,
+            is_local=core.is_local,
+        ),
     )
 
 
@@ -111,7 +124,7 @@ def reading_apis(core: Core, parts: RoomReading) -> Sequence[object]:
     search = SearchApi(search=parts.search, past_state=past_state, client_events=client_events)
     return [
         ContextApi(timeline=timeline, past_state=past_state, client_events=client_events),
-        EventApi(timeline=timeline, client_events=client_events),
+        EventApi(timeline=timeline, times=parts.times, client_events=client_events),
         MembersApi(member_list=parts.member_list),
         MessagesApi(timeline=timeline, past_state=past_state, client_events=client_events),
         RelationsApi(related_events=parts.related_events, client_events=client_events),

@@ -5,6 +5,7 @@ Source: client-server API, GET /rooms/{roomId}/event/{eventId}, GET /rooms/{room
 
 from homeserver.services.rooms.client_events import ClientEvents, Reader
 from homeserver.services.rooms.timeline import Timeline
+from homeserver.services.rooms.times import Times
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import Access, client, route
@@ -17,8 +18,9 @@ _BY_TIME = (
 
 
 class EventApi:
-    def __init__(self, *, timeline: Timeline, client_events: ClientEvents) -> None:
+    def __init__(self, *, timeline: Timeline, times: Times, client_events: ClientEvents) -> None:
         self._timeline = timeline
+        self._times = times
         self._client_events = client_events
 
     @route("GET", *client("/rooms/{room_id}/event/{event_id}"), access=Access.GUEST)
@@ -30,5 +32,5 @@ class EventApi:
     async def get_by_time(self, call: Call, room_id: RoomId) -> Answer:
         ts = call.query.integer("ts", minimum=0)
         forward = call.query.choice("dir", ("b", "f"), "f") == "f"
-        stored = await self._timeline.nearest(call.user.user_id, room_id, ts, forward=forward)
+        stored = await self._times.nearest(call.user.user_id, room_id, ts, forward=forward)
         return {"event_id": stored.event_id, "origin_server_ts": stored.event.origin_server_ts}

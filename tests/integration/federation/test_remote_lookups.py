@@ -223,3 +223,19 @@ async def test_what_a_user_made_of_a_room_follows_them_into_its_successor(pair: 
     await pair.bob.ok("DELETE", f"/user/{user}/rooms/{q(new)}/tags/m.favourite")
     await pair.bob.set_state(new, "m.room.member", {"membership": "join", "displayname": "B"}, pair.bob.user_id)
     assert await pair.bob.get(f"/user/{user}/rooms/{q(new)}/tags") == {"tags": {}}
+
+
+async def test_a_time_of_before_we_came_is_found_at_another_server(pair: Pair) -> None:
+    room = await pair.alice.create_room()
+    sent = [await pair.alice.send(room, f"m{n}") for n in range(8)]
+    await join(pair.carol, room, "one.test")
+    first = await pair.alice.get(f"/rooms/{q(room)}/event/{q(sent[2])}")
+    path = f"/_matrix/client/v1/rooms/{q(room)}/timestamp_to_event"
+    for direction in ("b", "f"):
+        wanted = await pair.alice.get(path, ts=first["origin_server_ts"], dir=direction)
+        assert await pair.carol.get(path, ts=first["origin_server_ts"], dir=direction) == wanted
+        around = await pair.carol.get(f"/rooms/{q(room)}/context/{q(wanted['event_id'])}", limit=4)
+        assert around["event"]["event_id"] == wanted["event_id"]
+    asked_before = len(pair.network.sent("/timestamp_to_event/"))
+    await pair.carol.get(path, ts=first["origin_server_ts"], dir="f")
+    assert len(pair.network.sent("/timestamp_to_event/")) == asked_before

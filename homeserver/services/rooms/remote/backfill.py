@@ -24,7 +24,7 @@ from homeserver.services.rooms.remote.peers import Peers
 from homeserver.services.rooms.restricted_joins import IsLocal
 from matrix.errors import MatrixError
 from matrix.events import Event
-from matrix.ids import RoomId, ServerName
+from matrix.ids import EventId, RoomId, ServerName
 from matrix.room_versions import ROOM_VERSIONS
 from storage import extremities
 from storage.change import Entry, Kind
@@ -91,10 +91,22 @@ class Backfill:
             servers = [one for one in await self._parts.hosts_of(room.room_nid) if not self._parts.is_local(one)]
             for server in sorted(servers, key=lambda one: one != _home(room_id))[:MAX_SERVERS]:
                 budget = self._parts.gathering.budget(server, room.room_nid, room_id, ROOM_VERSIONS[room.version])
-                if await self._ask(budget, points):
+                if await self._ask(budget, [point.event_id for point in points]):
                     return True
             self._in_vain.set(room.room_nid, True)
             return False
+
+    async def fetch(self, room_id: RoomId, event_id: EventId, server: ServerName) -> bool:
+        """An event anywhere in the room's past, and some of what is before it; True if it has come."""
+        room = await self._parts.heads.find_room(room_id)
+        if room is None:
+            return False
+        async with self._turns.of(room_id):
+            budget = self._parts.gathering.budget(server, room.room_nid, room_id, ROOM_VERSIONS[room.version])
+            has_come = await self._ask(budget, [event_id])
+            # What is before it may be missing now.
+            self._complete.pop(room.room_nid)
+            return has_come
 
     async def _points(self, room_nid: int, above: int, upto: int | None) -> list[Missing]:
         if self._complete.get(room_nid):
@@ -105,8 +117,7 @@ class Backfill:
             self._complete.set(room_nid, True)
         return missing
 
-    async def _ask(self, budget: Budget, points: Sequence[Missing]) -> bool:
-        ids = [point.event_id for point in points]
+    async def _ask(self, budget: Budget, ids: Sequence[EventId]) -> bool:
         asked = self._parts.peers.backfill(budget.origin, budget.room_id, ids, LIMIT)
         try:
             pdus = await self._parts.gathering.ask(budget, asked)
