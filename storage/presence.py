@@ -50,6 +50,18 @@ def find_many(cur: Cursor, user_ids: list[str]) -> dict[str, PresenceRow]:
     return {row[0]: PresenceRow(*row[1:]) for row in cur}
 
 
+def find_in_room(cur: Cursor, room_nid: int, servers: list[str], limit: int) -> dict[str, PresenceRow]:
+    """Of those servers' users who are joined to the room, those who are not offline, who came last first."""
+    cur.execute(
+        "SELECT p.user_id, p.presence, p.status_msg, p.last_active_ms"
+        " FROM memberships m JOIN presence p USING (user_id)"
+        " WHERE m.room_nid = %s AND m.membership = 'join' AND server_of(m.user_id) = ANY(%s)"
+        " AND p.presence <> 'offline' ORDER BY p.position DESC LIMIT %s",
+        (room_nid, servers, limit),
+    )
+    return {row[0]: PresenceRow(*row[1:]) for row in cur}
+
+
 def find_not_offline(cur: Cursor) -> dict[str, PresenceRow]:
     cur.execute("SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE presence <> 'offline'")
     return {row[0]: PresenceRow(*row[1:]) for row in cur}

@@ -1,8 +1,9 @@
 """From an entry of the stream to the servers that have to hear of it.
 
 Events are ours to send if their sender is a user of ours, they were accepted, and this server was in the room already
-(else another one helped, and passes them on), or if this server has to pass them on. They go to the servers that were in the room before them, so that a server which is put out hears of that; who is
-asked in hears it by /invite, and by the queue if the invite is withdrawn.
+(else another one helped, and passes them on), or if this server has to pass them on. They go to the servers that were
+in the room before them, so that a server which is put out hears of that; who is asked in hears it by /invite, and by
+the queue if the invite is withdrawn.
 
 Source: server-server API, "PDUs", "EDUs"; where it is silent: Synapse's federation sender.
 """
@@ -19,9 +20,12 @@ from matrix.ids import RoomId, ServerName, UserId
 from storage.change import Entry, Kind
 from storage.database import Database
 from storage.events import Events, StoredEvent
+from storage.presence import find_in_room, find_many, find_not_offline
 from storage.rooms import find_rooms
 
 MAX_ROOM_IDS = 20_000
+# Of so many users in a room a server that comes in hears who is there; of others when that changes.
+MAX_PRESENT = 500
 # Kinds that a server hears of much later are not worth telling any more.
 PASSING = frozenset((Kind.TYPING, Kind.PRESENCE))
 
@@ -60,13 +64,15 @@ class FanOut:
         database: Database,
         events: Events,
         clock: Clock,
-        is_local: Callable[[ServerName], bool],
+        server_name: ServerName,
+        tells_presence: bool,
     ) -> None:
         self._hosts = hosts
         self._database = database
         self._events = events
         self._clock = clock
-        self._is_local = is_local
+        self._server_name = server_name
+        self._tells_presence = tells_presence
         self._room_ids: Lru[int, RoomId] = Lru("federation_room_ids", MAX_ROOM_IDS)
         self._typists: dict[int, list[str]] = {}
         self._by_kind: dict[Kind, Callable[[Entry], Awaitable[Sequence[Delivery]]]] = {
@@ -89,26 +95,62 @@ class FanOut:
             found += await self._told_of_typing(room_nid, user_ids, is_typing=True)
         return found
 
+    async def who_is_there(self) -> Sequence[Delivery]:
+        """Those of our users who are not offline: other servers forget them unless they are told again."""
+        rows = await self._database.read(find_not_offline) if self._tells_presence else {}
+        found: list[Delivery] = []
+        for name, row in rows.items():
+            user_id = UserId(name)
+            if self._is_local(user_id.domain):
+                update = presence(user_id, row.body(), self._clock.now_ms())
+                found.append(Delivery(frozenset(await self._hosts.sharing_with(user_id)), update))
+        return found
+
+    def _is_local(self, server: ServerName) -> bool:
+        return server == self._server_name
+
     async def _event(self, entry: Entry) -> Sequence[Delivery]:
         stored: StoredEvent = entry.body
-        event = stored.event
-        if stored.flags or not self._is_local(event.sender.domain):
+        if stored.flags:
             return ()
+        told = await self._presence_at(stored) if stored.event.membership == "join" and self._tells_presence else ()
+        if not self._is_local(stored.event.sender.domain):
+            return told
+        return (*told, *await self._ours(stored))
+
+    async def _presence_at(self, join: StoredEvent) -> Sequence[Delivery]:
+        """Who comes in is shown to the servers in the room, and who is in it to a server that comes in."""
+        user_id = UserId(join.event.state_key or "")
+        if self._is_local(user_id.domain):
+            if await self._was(join, "join"):
+                return ()
+            rows = await self._database.read(find_many, [user_id])
+            to: Collection[ServerName] = frozenset(await self._hosts.in_room(join.room_nid))
+        else:
+            to = (user_id.domain,)
+            if user_id.domain in await self._hosts.before(join.room_nid, join.position):
+                return ()
+            rows = await self._database.read(find_in_room, join.room_nid, [self._server_name], MAX_PRESENT)
+        now_ms = self._clock.now_ms()
+        return [Delivery(to, presence(name, row.body(), now_ms)) for name, row in rows.items()]
+
+    async def _ours(self, stored: StoredEvent) -> Sequence[Delivery]:
+        event = stored.event
         servers = await self._hosts.before(stored.room_nid, stored.position)
         if event.sender.domain not in servers:
             return ()
         if event.type == "m.room.member" and event.membership in ("leave", "ban"):
             target = UserId(event.state_key or "").domain
-            if target not in servers and event.state_key != event.sender and await self._was_asked_in(stored):
+            if target not in servers and event.state_key != event.sender and await self._was(stored, "invite", "knock"):
                 return (Delivery(servers, stored), Delivery((target,), stored, is_aside=True))
         return (Delivery(servers, stored),)
 
-    async def _was_asked_in(self, stored: StoredEvent) -> bool:
-        """Was the one who is put out invited, or did they knock?"""
+    async def _was(self, stored: StoredEvent, *memberships: str) -> bool:
+        """Was this the user's membership before the event?"""
         if not stored.replaces:
             return False
         before = (await self._events.get([stored.replaces])).get(stored.replaces)
-        return before is not None and before.event.membership in ("invite", "knock")
+        return before is not None and before.event.membership in memberships
 
     async def _federation(self, entry: Entry) -> Sequence[Delivery]:
         body: dict[str, Any] = entry.body

@@ -46,6 +46,8 @@ SAVE_S = 1.0
 SLOW_SAVES = 30
 # Another server forgets after a minute who types: it is told again before.
 TYPING_S = 40.0
+# And after half an hour who is there: as Synapse's.
+PRESENCE_S = 25 * 60.0
 # A shard that lies further behind is not read entry by entry: each of its destinations catches up for itself.
 MAX_REPLAY = 20_000
 # Written down also where nothing was to tell, so that a restart need not read much.
@@ -93,6 +95,7 @@ class Sender:
         self._tasks.repeat("federation.look", LOOK_S, self.look)
         self._tasks.repeat("federation.save", SAVE_S, self.tick)
         self._tasks.repeat("federation.typing", TYPING_S, self.tell_typing)
+        self._tasks.repeat("federation.presence", PRESENCE_S, self.tell_presence)
 
     async def stop(self) -> None:
         """Writes how far we came; another process may go on at once."""
@@ -162,6 +165,11 @@ class Sender:
     async def tell_typing(self) -> None:
         """Says again who types."""
         for delivery in await self._fan_out.still_typing():
+            self._put(delivery, self._held)
+
+    async def tell_presence(self) -> None:
+        """Says again who is there."""
+        for delivery in await self._fan_out.who_is_there():
             self._put(delivery, self._held)
 
     def _work_on(self) -> None:

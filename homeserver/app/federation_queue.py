@@ -66,7 +66,12 @@ def build_sending(core: Core, federation: Federation, hosts: Hosts) -> Sending:
         storage=storage,
         locks=ShardLocks(storage.dsn, reactor=core.reactor, work=FEDERATION_SENDER, count=SHARDS),
         fan_out=FanOut(
-            hosts=hosts, database=storage.database, events=storage.events, clock=clock, is_local=core.is_local
+            hosts=hosts,
+            database=storage.database,
+            events=storage.events,
+            clock=clock,
+            server_name=core.server_name,
+            tells_presence=core.config.server.presence.is_tracked,
         ),
         outbox=outbox,
         tasks=core.tasks,

@@ -128,13 +128,32 @@ async def test_presence_is_seen_by_who_shares_a_room(pair: Pair) -> None:
                    if user.get("status_msg") == "at tea")  # fmt: skip
 
 
+async def test_who_comes_into_a_room_is_shown_and_sees_who_is_there(pair: Pair) -> None:
+    for client in (pair.anna, pair.carol):
+        body = {"presence": "online", "status_msg": f"I am {client.user_id}"}
+        await client.ok("PUT", f"/presence/{q(client.user_id)}/status", body)
+    room = await pair.anna.create_room()
+    before = len(pair.network.requests)
+    await join(pair.carol, room, "one.test")
+
+    def told(user_id: str) -> bool:
+        pushes = [user for push in edus(pair, "m.presence", before) for user in push["push"]]
+        return any(user["user_id"] == user_id and user["presence"] == "online" for user in pushes)
+
+    await until(lambda: told(pair.carol.user_id))
+    before = len(pair.network.requests)
+    await pair.one.server.sending.sender.tell_presence()
+    await until(lambda: told(pair.anna.user_id))
+
+
 async def test_presence_of_who_shares_no_room_is_not_told(pair: Pair) -> None:
     await shared(pair)
+    loner = await pair.one.register("loner")
     before = len(pair.network.requests)
-    await pair.anna.ok("PUT", f"/presence/{q(pair.anna.user_id)}/status", {"presence": "unavailable"})
+    await loner.ok("PUT", f"/presence/{q(loner.user_id)}/status", {"presence": "unavailable"})
     await told_all(pair.one)
     assert not [user for push in edus(pair, "m.presence", before) for user in push["push"]
-                if user["user_id"] == pair.anna.user_id]  # fmt: skip
+                if user["user_id"] == loner.user_id]  # fmt: skip
 
 
 async def test_a_server_tells_nothing_of_others_users_or_of_rooms_that_it_is_not_in(pair: Pair) -> None:
