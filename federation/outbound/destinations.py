@@ -126,10 +126,16 @@ class Destinations:
 
     def read_stream(self, entries: list[Entry]) -> None:
         for entry in entries:
-            if entry.kind is Kind.CACHE and isinstance(name := (entry.body or {}).get("destination_up"), str):
-                self._failing.invalidate(name)
-                for function in self._on_up:
-                    function(ServerName(name))
+            if entry.kind is Kind.CACHE and "destination_up" in (entry.body or {}):
+                self._heard_that_up(*entry.body["destination_up"])
+
+    def _heard_that_up(self, name: str, at_ms: int) -> None:
+        failing = self._failing.get(name)
+        # What has happened since is newer than the news.
+        if failing is not None and failing.retry_at_ms - failing.interval_ms < at_ms:
+            self._failing.invalidate(name)
+        for function in self._on_up:
+            function(ServerName(name))
 
     def _up(self, destination: ServerName) -> None:
         self._failing.invalidate(destination)
@@ -138,7 +144,7 @@ class Destinations:
 
     async def _tell(self, destination: ServerName) -> None:
         change = Change()
-        change.announce(Entry(Kind.CACHE, body={"destination_up": str(destination)}))
+        change.announce(Entry(Kind.CACHE, body={"destination_up": [str(destination), self._clock.now_ms()]}))
         await self._commit(change)
 
     def _set(self, destination: ServerName, failing: Failing) -> None:

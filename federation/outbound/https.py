@@ -6,6 +6,7 @@ rebinding) leads nowhere else.
 Source: server-server API, "TLS", "Resolving server names".
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from matrix.ids import ServerName
 T = TypeVar("T")
 
 CONNECT_S = 10.0
+CLOSE_S = 1.0
 # A body that comes slower than this after its time-out is not waited for: bytes a second.
 SLOWEST = 2_000
 
@@ -67,7 +69,9 @@ class HttpsWire:
     async def close(self) -> None:
         self._pool.close()
         if self._on_close is not None:
-            await self._on_close()
+            # The other side may not say goodbye.
+            with contextlib.suppress(TimeoutError):
+                await self._clock.timeout(self._on_close(), CLOSE_S)
 
     async def resolve(self, server_name: ServerName) -> Route:
         """Where the server is. Raises: Unreachable."""

@@ -117,6 +117,26 @@ def test_an_answer_ends_it() -> None:
     assert world.pause_ms() == MINUTE
 
 
+def test_news_that_come_late_do_not_undo_what_was_since() -> None:
+    world, held = World(), []
+    world.fail()
+    world.destinations._commit = _holding(held)  # type: ignore[assignment]
+    world.destinations.answered(GONE)
+    world.reactor.advance(1)
+    world.fail()
+    world.destinations.read_stream(held)
+    assert world.pause_ms() == MINUTE
+
+
+def _holding(held: list[Any]) -> Any:
+    """A commit that is not told yet."""
+
+    async def commit(change: Change) -> None:
+        held.extend(change.entries)
+
+    return commit
+
+
 def test_an_answer_of_a_server_that_is_well_costs_nothing() -> None:
     world = World()
     world.destinations.answered(GONE)
