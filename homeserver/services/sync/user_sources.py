@@ -125,12 +125,14 @@ class DevicesSource:
         )
 
     def _have_counts_changed(self, window: Window) -> bool:
-        if window.digest is not None:
-            return window.digest.names(window.user_id, Kind.KEY_COUNTS)
+        """Those of this device: what another one uploads, or is robbed of, is no news to it."""
         if window.is_initial or window.since < self._stream.floor:
             return False
+        if window.digest is not None and not window.digest.names(window.user_id, Kind.KEY_COUNTS):
+            return False
         entries = self._stream.user_entries(window.user_id, window.since, window.upto)
-        return any(entry.kind is Kind.KEY_COUNTS for entry in entries)
+        device_id = window.request.device_id
+        return any(entry.kind is Kind.KEY_COUNTS and device_id in entry.body["device_ids"] for entry in entries)
 
 
 class PresenceOf(Protocol):

@@ -1,13 +1,20 @@
 """Files of other servers: fetched, kept, given; and ours for others."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from federation.outbound.wire import WireAnswer
 from homeserver.services.media.disposition import file_name_of
+from homeserver.web.call import Call
+from homeserver.web.replies import Answer, Reply
+from homeserver.web.router import Access, Router, route
+from homeserver.web.server import HttpServer
 from tests.support.fake_server import FakeServer
 from tests.support.federation import Network
 from tests.support.homeserver import Client
@@ -209,6 +216,36 @@ async def test_an_answer_that_is_no_file(network: Network, answer: Any) -> None:
     evil.answers("GET", V1, lambda _: answer)
     assert (await download(alice, "evil.test/abc")).status == 502
     assert not one.rows("SELECT 1 FROM media")
+
+
+class Shelf:
+    """Where another server keeps its files."""
+
+    @route("GET", "/file", access=Access.PUBLIC)
+    async def file(self, call: Call) -> Answer:
+        return Reply(200, b"hello", "text/plain", headers={"Content-Disposition": "inline; filename=a.txt"})
+
+
+@pytest.fixture
+def shelf() -> Iterator[str]:
+    """Its address."""
+    router = Router()
+    router.add(Shelf())
+    port = reactor.listenTCP(0, HttpServer(router=router, reactor=reactor), interface="127.0.0.1")
+    yield f"http://127.0.0.1:{port.getHost().port}"
+    pytest_twisted.blockon(port.stopListening())
+
+
+async def test_a_file_that_is_elsewhere_is_fetched_from_there(network: Network, shelf: str) -> None:
+    one = await network.start("one.test", "ip_range_whitelist: [127.0.0.1]\n")
+    two = FakeServer(network, "two.test")
+    alice = await one.register("alice")
+    two.answers("GET", f"{V1}/download/there", lambda _: parts(METADATA, f"Location: {shelf}/file\r\n\r\n".encode()))
+    two.answers("GET", f"{V1}/download/gone", lambda _: parts(METADATA, f"Location: {shelf}/no\r\n\r\n".encode()))
+    response = await download(alice, "two.test/there")
+    assert response.status == 200 and response.body == b"hello"
+    assert response.headers["content-disposition"] == 'inline; filename="a.txt"'
+    assert (await download(alice, "two.test/gone")).status == 502
 
 
 async def test_what_another_server_says_of_a_file_is_only_what_can_be(network: Network) -> None:
