@@ -59,6 +59,8 @@ signing_key_path: "{directory}/signing.key"
 media_store_path: "{directory}/media"
 pid_file: "{directory}/pid"
 trusted_key_servers: []
+# Else it tries a transaction again for minutes before it takes a server for gone, and hears of no return meanwhile.
+federation: {{max_long_retries: 1, max_long_retry_delay: 1s}}
 rc_presence: {{per_user: {{per_second: 100000, burst_count: 100000}}}}
 """
 

@@ -44,8 +44,9 @@ def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homese
         hearth.stop()
         synapse.stop()
         if request.session.testsfailed > failed:
-            for name in ("hearth", "synapse"):
-                print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
+            with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                for name in ("hearth", "synapse"):
+                    print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
 
 
 @pytest.fixture(params=["hearth visits synapse", "synapse visits hearth"])
