@@ -21,6 +21,8 @@ from storage.event_transactions import TransactionKey
 from storage.loader import Loader
 
 MAX_REDACTIONS = 1_000
+# Joins many extremities of a room and says nothing: no client hears of it.
+DUMMY = "org.matrix.dummy_event"
 
 
 class Flags(IntFlag):
@@ -63,7 +65,7 @@ class StoredEvent:
     @property
     def visible(self) -> bool:
         """May be shown to clients at all: neither rejected nor soft-failed, with a place in the room's history."""
-        return not self.flags and self.position != 0
+        return not self.flags and self.position != 0 and self.event.type != DUMMY
 
     @property
     def became_state(self) -> bool:

@@ -13,6 +13,7 @@ from homeserver.services.rooms.remote.backfill import Backfill, BackfillParts
 from homeserver.services.rooms.remote.edges import Edges
 from homeserver.services.rooms.remote.gathering import Gathering
 from homeserver.services.rooms.remote.historic import Historic, HistoricParts
+from homeserver.services.rooms.remote.loose_ends import LooseEnds, LooseEndsParts
 from homeserver.services.rooms.remote.missing import MissingEvents
 from homeserver.services.rooms.remote.outliers import Outliers
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
@@ -106,6 +107,25 @@ def build_remote_rooms(
             )
         ),
     )
+
+
+def build_loose_ends(core: Core, remote: RemoteRooms, *, heads: Heads, members: Members, intake: Intake) -> None:
+    """Reads the stream after `heads`."""
+    ends = LooseEnds(
+        LooseEndsParts(
+            heads=heads,
+            members=members,
+            events=core.storage.events,
+            states=remote.states,
+            receiver=remote.receiver,
+            signer=core.signer,
+            is_local=core.is_local,
+            clock=core.clock,
+            tasks=core.tasks,
+        )
+    )
+    intake.tie_loose_ends = ends.tie
+    core.storage.read_by(ends.read_stream)
 
 
 def build_backfill(

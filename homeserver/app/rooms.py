@@ -4,7 +4,7 @@ from attrs import frozen
 
 from homeserver.app.core import Core
 from homeserver.app.federation import Federation
-from homeserver.app.remote_rooms import RemoteRooms, build_remote_rooms
+from homeserver.app.remote_rooms import RemoteRooms, build_loose_ends, build_remote_rooms
 from homeserver.services.presence import Presence
 from homeserver.services.push.judging import Judging
 from homeserver.services.push.rules import PushRules
@@ -85,4 +85,5 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
     # The order matters: those further down ask those further up.
     for reader in (heads, members, push_rules, rooms.unread, rooms.typing, rooms.presence):
         storage.read_by(reader.read_stream)
+    build_loose_ends(core, rooms.remote, heads=heads, members=members, intake=intake)
     return rooms

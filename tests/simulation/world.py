@@ -48,7 +48,7 @@ class World:
     network: Network
     servers: list[Homeserver] = field(factory=list)
     users: list[Client] = field(factory=list)
-    room: RoomId = field(default=RoomId(""))  # noqa: RUF009
+    room: RoomId = field(default=RoomId(""))
     pending: list[Delivery] = field(factory=list)
     _seen: set[str] = field(factory=set)
     _new: list[tuple[str, StoredEvent]] = field(factory=list)

@@ -20,6 +20,8 @@ from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.rooms import HeadRow, RoomRow, find_room, find_rooms, load_heads
 
+# Of more extremities than this an event names the deepest; a PDU may name 20: server-server API, "PDUs".
+MAX_PREV_EVENTS = 10
 # A head that is out of date as soon as it is read is read again, so often.
 MAX_LOADS = 10
 
@@ -143,6 +145,12 @@ class Heads:
     def known(self, room_nid: int) -> Head | None:
         """The head if it is in memory."""
         return self._heads.get(room_nid)
+
+    def is_crowded(self, room_id: RoomId) -> bool:
+        """Has the room, by what is in memory, more extremities than an event may name?"""
+        row = self._rooms.get(room_id)
+        head = None if row is None else self._heads.get(row.room_nid)
+        return head is not None and len(head.extremities) > MAX_PREV_EVENTS
 
     def put(self, head: Head) -> None:
         """A new room's."""

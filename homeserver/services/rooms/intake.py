@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.event_changes import EventChanges
-from homeserver.services.rooms.heads import Extremity, Head, Heads
+from homeserver.services.rooms.heads import MAX_PREV_EVENTS, Extremity, Head, Heads
 from matrix import auth_rules
 from matrix.auth_needs import CREATE, auth_keys
 from matrix.building import Draft, build, to_unsigned_pdu
@@ -37,8 +37,6 @@ from storage.rooms import ADD_ROOM
 
 # Another process may be faster this often before the client is told to come back.
 ATTEMPTS = 20
-# Of more extremities than this an event names the deepest; a PDU may name 20: server-server API, "PDUs".
-MAX_PREV_EVENTS = 10
 MAX_DEPTH = 2**53 - 1
 # Of a change with very many events so many are made before others have their turn: some 5 ms.
 SLICE = 25
@@ -105,6 +103,8 @@ class Intake:
         # Also of the events that others send: numbers grow with time, whoever takes them.
         self.event_nids = Nids("event_nids", EVENT_BLOCK, database=database)
         self.room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
+        # Makes few of a room's many extremities: see remote/loose_ends.py.
+        self.tie_loose_ends: Callable[[RoomId], Awaitable[None]] | None = None
 
     async def send(
         self,
@@ -121,6 +121,8 @@ class Intake:
 
         Raises: NotFound, Forbidden, BadRequest, TooLarge.
         """
+        if self._heads.is_crowded(room_id) and self.tie_loose_ends is not None:
+            await self.tie_loose_ends(room_id)
         for _ in range(ATTEMPTS):
             async with self._heads.linearizer.of(room_id):
                 decided, committed = await self._decide_and_commit(room_id, new, transaction, admit)

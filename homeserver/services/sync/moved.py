@@ -72,7 +72,7 @@ class MovedRooms:
             stored = await self._events.get(nid for nids in found.values() for nid in nids)
             gaps, resolved = await self._database.read(broken_in, nids, window.since, window.upto)
             for room_nid, newest in found.items():
-                known = [stored[nid] for nid in newest if nid in stored]
+                known = [stored[nid] for nid in newest if nid in stored and stored[nid].visible]
                 events = known[-limit:] if limit else []
                 moved[room_nid] = RoomMoved(
                     events,
@@ -118,6 +118,8 @@ def _has_lost(stored: StoredEvent) -> bool:
 def receipts_content(told: Iterable[tuple[str, dict[str, Any]]], reader: str) -> bytes | None:
     """The m.receipt event of what the reader may see: all public receipts, and his own private ones.
 
+    It has room for one receipt of a user at an event: before those of threads goes the one that is of none (MSC4102).
+
     Source: client-server API, "Receipts", "Server behaviour".
     """
     content: dict[str, dict[str, dict[str, Any]]] = {}
@@ -127,5 +129,7 @@ def receipts_content(told: Iterable[tuple[str, dict[str, Any]]], reader: str) ->
         data = {"ts": body["ts"]}
         if body.get("thread_id") is not None:
             data["thread_id"] = body["thread_id"]
-        content.setdefault(body["event_id"], {}).setdefault(body["type"], {})[user_id] = data
+        of_type = content.setdefault(body["event_id"], {}).setdefault(body["type"], {})
+        if "thread_id" not in data or "thread_id" in of_type.get(user_id, data):
+            of_type[user_id] = data
     return dumps({"type": "m.receipt", "content": content}) if content else None

@@ -199,3 +199,16 @@ async def test_content_that_is_not_what_was_hashed_is_redacted(writer: Writer, a
     event_id = await writer.send(pdu)
     [event] = [one for one in await alice.timeline(writer.room) if one["event_id"] == event_id]
     assert event["content"] == {}
+
+
+async def test_many_loose_ends_are_tied_together(writer: Writer, alice: Client) -> None:
+    base = sorted(await writer.extremities())
+    for number in range(14):
+        await writer.say(f"end {number}", prev=base)
+    await alice.send(writer.room, "after all")
+    assert len(await writer.extremities()) <= 10
+    told = await alice.timeline(writer.room)
+    assert "org.matrix.dummy_event" not in str(told)
+    assert [event["content"]["body"] for event in told][-1] == "after all"
+    stored = await writer.host.core.storage.events.find(sorted(await writer.extremities())[0])
+    assert stored is not None and len(stored.event.prev_events) <= 10
