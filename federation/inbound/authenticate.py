@@ -9,6 +9,7 @@ from typing import Any
 from federation.outbound.destinations import Destinations
 from federation.outbound.keys import ServerKeys
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.web.call import Call
 from homeserver.web.router import Access
 from matrix.errors import BadSignature, Forbidden, MatrixError
@@ -17,6 +18,8 @@ from matrix.x_matrix import BadXMatrix, XMatrix
 
 # A server of old sends a header for each of its keys.
 MAX_HEADERS = 4
+# Servers whose keys we do not have, by address: each makes us look for a server that anybody can have made up.
+STRANGERS_PER_S, STRANGERS_AT_ONCE = 5, 200
 
 IsLocal = Callable[[str], bool]
 MayTalkTo = Callable[[str], bool]
@@ -46,6 +49,7 @@ class ServerAuthenticator:
         self._server_name = server_name
         self._is_local = is_local
         self._may_talk_to = may_talk_to
+        self._strangers = RateLimit(STRANGERS_PER_S, STRANGERS_AT_ONCE, clock)
 
     async def __call__(self, call: Call, access: Access) -> None:
         assert access is Access.SERVER, "these routes are for servers"
@@ -62,7 +66,12 @@ class ServerAuthenticator:
         content = call.raw_json() if call.body else None
         obj = self._signed_object(call, signatures, content)
         try:
-            await self._keys.verify_json(first.origin, obj, now_ms=self._clock.now_ms())
+            await self._keys.verify_json(
+                first.origin,
+                obj,
+                now_ms=self._clock.now_ms(),
+                before_asking=lambda: self._strangers.take(call.client_ip),
+            )
         except BadSignature as error:
             raise Unauthorized(f"The request is not signed by {first.origin}: {error}") from error
         self._destinations.heard_from(first.origin)

@@ -62,16 +62,21 @@ class ServerKeys:
         self._in_thread = in_thread
         self._known: Lru[ServerName, Known] = Lru("server_keys", MAX_SERVERS, metrics=metrics)
 
-    async def keys_of(self, wanted: Wanted, *, is_speaking: bool = False) -> Mapping[ServerName, Known]:
+    async def keys_of(
+        self, wanted: Wanted, *, is_speaking: bool = False, before_asking: Callable[[], None] | None = None
+    ) -> Mapping[ServerName, Known]:
         """What is known of these servers' keys, after asking for those that are not known or not valid long enough.
 
         `wanted`: by server, the key ids, and until when each must be valid (ms; 0 if that does not matter). What could
         not be had is not in the answer. `is_speaking`: as in `KeyFetch.fetch`.
+        `before_asking` is called if somebody has to be asked, and may raise.
         """
         since = self._fetch.count
         known = await self._stored(wanted)
         lacking = self._lacking(wanted, known)
         if lacking:
+            if before_asking is not None:
+                before_asking()
             answers = await self._fetch.fetch(lacking, since=since, is_speaking=is_speaking)
             known.update(await self._take(answers))
         return known
@@ -80,10 +85,16 @@ class ServerKeys:
         """Asks these servers, and nobody else, for their keys. Whoever does not answer is passed over."""
         await self._take(await self._fetch.fetch(wanted, since=self._fetch.count, notaries=False))
 
-    async def verify_json(self, server: ServerName, obj: Json, *, now_ms: int) -> None:
-        """Check what a server has signed and says now: a request, say. Raises: BadSignature."""
+    async def verify_json(
+        self, server: ServerName, obj: Json, *, now_ms: int, before_asking: Callable[[], None] | None = None
+    ) -> None:
+        """Check what a server has signed and says now: a request, say. `before_asking`: as in `keys_of`.
+
+        Raises: BadSignature.
+        """
         key_ids = signing.key_ids_of(obj, server)[:MAX_KEY_IDS]
-        known = await self.keys_of({server: dict.fromkeys(key_ids, now_ms)}, is_speaking=True) if key_ids else {}
+        wanted = {server: dict.fromkeys(key_ids, now_ms)} if key_ids else {}
+        known = await self.keys_of(wanted, is_speaking=True, before_asking=before_asking)
         keys = known.get(server, {})
         used = [key_id for key_id in key_ids if key_id in keys and keys[key_id].signs_requests_at(now_ms)]
         if not used:

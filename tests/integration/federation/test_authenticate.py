@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, Body, Router, route
@@ -118,6 +119,18 @@ async def test_made_up_servers_are_asked_once(network: Network) -> None:
     for _ in range(5):
         await ask(evil.authorization(ONE, "PUT", PATH, BODY).replace("evil", "gone"))
     assert len(network.sent("/_matrix/key/v2/", destination="gone.test")) == 1
+
+
+async def test_an_address_cannot_make_up_servers_for_ever(network: Network) -> None:
+    one, evil = await network.start(ONE), FakeServer(network, EVIL)
+    ask, good = Ask(one), evil.authorization(ONE, "PUT", PATH, BODY)
+    # As it is, but that no machine is so slow that it refills meanwhile.
+    one.server.federation.authenticator._strangers = RateLimit(0, 20, one.core.clock)
+    assert (await ask(good)).status == 200
+    statuses = [(await ask(good.replace("evil", f"gone{number}"))).status for number in range(30)]
+    assert statuses == [401] * 19 + [429] * 11
+    # Whose key is known is not held up by that.
+    assert (await ask(good)).status == 200
 
 
 async def test_only_servers_on_the_list_may_ask(network: Network) -> None:
