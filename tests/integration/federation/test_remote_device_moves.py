@@ -9,7 +9,7 @@ from tests.integration.federation.device_sharing import Inbox, changed_devices, 
 from tests.integration.federation.visiting import Visitor
 from tests.support.fake_server import FakeServer
 from tests.support.federation import Network
-from tests.support.homeserver import Client, Homeserver
+from tests.support.homeserver import Client, Homeserver, q
 
 V1 = "/_matrix/federation/v1"
 UPDATE = "m.device_list_update"
@@ -123,3 +123,24 @@ async def test_our_user_who_comes_into_a_room_is_told_to_the_servers_in_it(alice
     inbox = Inbox(visitor.server)
     await bob.join(visitor.room)
     assert (await introduction(inbox, bob))["keys"] == keys
+
+
+async def test_two_servers_follow_each_other_from_the_join_to_the_leave(network: Network) -> None:
+    one, two = await network.start("one.test"), await network.start("two.test")
+    alice, bob = await one.register("alice"), await two.register("bob")
+    await publish_keys(alice)
+    await publish_keys(bob)
+    room = await alice.create_room()
+    await alice.sync()
+    await bob.ok("POST", f"/join/{q(room)}?via=one.test", {})
+    assert bob.user_id in await changed_devices(alice)
+    assert (await query(alice, bob.user_id))["device_keys"][bob.user_id].keys() == {bob.device_id}
+    assert (await query(bob, alice.user_id))["device_keys"][alice.user_id].keys() == {alice.device_id}
+    await alice.sync()
+    tablet = await two.log_in("bob")
+    await publish_keys(tablet)
+    while (await query(alice, bob.user_id))["device_keys"][bob.user_id].keys() != {bob.device_id, tablet.device_id}:
+        assert await changed_devices(alice) == {bob.user_id}
+    await bob.leave(room)
+    assert await left_users(alice) == {bob.user_id}
+    await dropped(one)
