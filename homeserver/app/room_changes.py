@@ -52,6 +52,7 @@ class RoomChanges:
     allowance: Allowance
     creation: Creation
     directory: Directory
+    following: Following
     hierarchy: Hierarchy
     membership: Membership
     names: RoomNames
@@ -89,6 +90,13 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
     remote = build_remote_memberships(
         core, rooms, users, federation, Deciding(allowance=allowance, contents=contents, permission=permission)
     )
+    following = Following(
+        heads=heads,
+        members=members,
+        database=database,
+        committer=committer,
+        change_push_rules=rooms.push_rules.change,
+    )
     membership = Membership(
         local=LocalMembership(
             intake=intake,
@@ -99,13 +107,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
         ),
         remote=remote.membership,
         residence=remote.residence,
-        following=Following(
-            heads=heads,
-            members=members,
-            database=database,
-            committer=committer,
-            change_push_rules=rooms.push_rules.change,
-        ),
+        following=following,
         invite_permission=permission,
         is_local=core.is_local,
     )
@@ -128,6 +130,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
             ),
         ),
         directory=directory,
+        following=following,
         hierarchy=Hierarchy(
             heads=heads,
             members=members,
@@ -184,6 +187,7 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation:
         CreateRoomApi(
             creation=changes.creation,
             third_party_invites=third_party_invites,
+            following=changes.following,
             server_name=core.server_name,
             default_version=core.config.server.default_room_version,
         ),
@@ -203,7 +207,7 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation:
         SendApi(sending=changes.sending),
         SpacesApi(hierarchy=changes.hierarchy, names=changes.names),
         StateApi(sending=changes.sending, room_state=changes.room_state),
-        UpgradeApi(upgrade=changes.upgrade),
+        UpgradeApi(upgrade=changes.upgrade, following=changes.following),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from homeserver.client_api.membership import read_invitee
 from homeserver.services.rooms.creation import Creation, NewRoom
 from homeserver.services.rooms.first_events import Preset
+from homeserver.services.rooms.following import Following
 from homeserver.services.rooms.third_party_invites import ThirdPartyInvites
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
@@ -29,10 +30,12 @@ class CreateRoomApi:
         *,
         creation: Creation,
         third_party_invites: ThirdPartyInvites,
+        following: Following,
         server_name: ServerName,
         default_version: str,
     ) -> None:
         self._third_party_invites = third_party_invites
+        self._following = following
         self._creation = creation
         self._server_name = server_name
         self._default_version = default_version
@@ -43,6 +46,8 @@ class CreateRoomApi:
         new = self._parse(body)
         invitees = [read_invitee(one) for one in body.objects("invite_3pid", (), max_items=MAX_INVITES)]
         room_id = await self._creation.create(call.user, new, call.received_ms)
+        if "predecessor" in new.creation_content:
+            await self._following.joined(call.user.user_id, room_id)
         for invitee in invitees:
             await self._third_party_invites.invite(call.user, room_id, invitee)
         return {"room_id": room_id}

@@ -142,3 +142,18 @@ async def test_who_may_not_upgrade_does_not(hs: Homeserver) -> None:
         "M_INVALID_PARAM",
     )
     assert await refused(alice, "!nothing:hearth.test", {"new_version": "12"}) == (404, "M_NOT_FOUND")
+
+
+async def test_the_push_rules_of_a_room_go_along_with_who_upgrades_it_and_who_joins(hs: Homeserver) -> None:
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    old = await alice.create_room()
+    await bob.join(old)
+    for client in (alice, bob):
+        await client.ok("PUT", f"/pushrules/global/room/{q(old)}", {"actions": ["dont_notify"]})
+    by_hand = await alice.create_room(creation_content={"predecessor": {"room_id": old, "event_id": "$tombstone"}})
+    new = (await alice.ok("POST", f"/rooms/{q(old)}/upgrade", {"new_version": "11"}))["replacement_room"]
+    await bob.join(new)
+    for client, rooms in ((alice, {old, by_hand, new}), (bob, {old, new})):
+        rules = (await client.get("/pushrules/"))["global"]["room"]
+        assert {rule["rule_id"] for rule in rules} == rooms
+        assert all(rule["actions"] == ["dont_notify"] for rule in rules)
