@@ -77,6 +77,17 @@ async def test_each_thread_has_a_receipt_of_its_own(hs: Homeserver) -> None:
     assert again[reply]["m.read"][bob.user_id]["thread_id"] == root
 
 
+async def test_a_receipt_without_a_thread_goes_before_that_of_a_thread_at_the_same_event(hs: Homeserver) -> None:
+    alice, bob, room = await pair(hs)
+    root = await alice.send(room, "root")
+    reply = await alice.send(room, "reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    since = (await alice.get("/sync"))["next_batch"]
+    await post(bob, room, "m.read", reply)
+    await post(bob, room, "m.read", reply, thread_id=root)
+    for position in (None, since):
+        assert "thread_id" not in (await receipts(alice, room, position))[reply]["m.read"][bob.user_id]
+
+
 async def test_an_event_of_another_thread_is_refused(hs: Homeserver) -> None:
     alice, bob, room = await pair(hs)
     root, other = await alice.send(room, "root"), await alice.send(room, "other")
