@@ -21,6 +21,7 @@ from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
 from homeserver.app.remote_rooms import build_backfill
+from homeserver.app.request_metrics import RequestMetrics
 from homeserver.app.room_changes import build_room_changes, room_change_apis
 from homeserver.app.rooms import Rooms, build_rooms
 from homeserver.app.settings import user_settings
@@ -38,7 +39,6 @@ from homeserver.services.users.registration import NewAccount
 from homeserver.services.users.remote_profiles import RemoteProfiles
 from homeserver.setup_page.page import SetupPage
 from homeserver.web.listeners import Listener, Listeners
-from homeserver.web.request_metrics import RequestMetrics
 from homeserver.web.router import Router
 from homeserver.web.server import HttpServer
 from matrix.ids import UserId
