@@ -156,7 +156,7 @@ class Placing:
         graph = await self._states.graph(settled, wanted)
         told = [difference(head.state, state) for state in arrival.told.values()]
         after_prev = [graph.after(stored.nid) for stored in prev.values() if stored.nid in graph.standings]
-        before = await self._states.resolve(head, head.state, [*after_prev, *told] or [{}])
+        before = await self._states.resolve(head, head.state, [*after_prev, *told] or [difference(head.state, {})])
         judged_by = await self._states.events_of(head.state, before, keys_judging(event))
         verdict = by_auth
         if verdict is ACCEPTED:
