@@ -16,7 +16,7 @@ from tests.support.fake_server import FakeServer
 from tests.support.federation import Network, NetworkWire, Sent
 from tests.support.homeserver import Client, Homeserver
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 _numbers = itertools.count()
 
 
