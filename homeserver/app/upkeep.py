@@ -49,6 +49,7 @@ def start_upkeep(core: Core, users: Users) -> None:
 
     jobs: dict[str, Callable[[], Awaitable[int]]] = {
         "trim.stream": lambda: _run(core, stream.trim),
+        "trim.destinations": lambda: _run(core, destinations.trim, now_ms() - 30 * day_ms),
         "trim.committers": lambda: _run(core, commit.trim_committers),
         "trim.event_transactions": lambda: _run(core, event_transactions.trim, now_ms()),
         "trim.to_device_transactions": lambda: _run(core, to_device.trim_transactions, now_ms() - day_ms),
