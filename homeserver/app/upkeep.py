@@ -10,6 +10,7 @@ from homeserver.app.users import Users
 from homeserver.services.users.last_seen import EVERY_S
 from storage import (
     commit,
+    destinations,
     devices,
     event_transactions,
     federation_queue,
