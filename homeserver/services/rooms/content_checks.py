@@ -12,7 +12,7 @@ from matrix import server_acl
 from matrix.errors import BadRequest, Forbidden
 from matrix.events import Event
 from matrix.ids import RoomId, ServerName
-from matrix.power_levels import PowerLevels
+from matrix.power_levels import PowerLevels, creators
 from matrix.relations import ANNOTATION, THREAD, Relation, relation
 from storage.database import Database
 from storage.events import Events, StoredEvent
@@ -20,6 +20,7 @@ from storage.relations import has_annotated
 
 SERVER_ACL = "m.room.server_acl"
 REDACTION = "m.room.redaction"
+CREATE, LEVELS = ("m.room.create", ""), ("m.room.power_levels", "")
 # As Synapse.
 MAX_ANNOTATION_KEY = 500
 
@@ -42,11 +43,22 @@ class ContentChecks:
 
     async def check_state(self, head: Head, new: NewEvent) -> None:
         """Raises: BadRequest."""
+        if (new.type, new.state_key) == CREATE:
+            raise BadRequest("A room is created once", "M_UNKNOWN")
         if new.type == SERVER_ACL and new.state_key == "" and not server_acl.allowed(new.content, self._server_name):
             raise BadRequest("Can't create an ACL event that denies the local server", "M_UNKNOWN")
         if new.type == CANONICAL and new.state_key == "":
             old = await self._heads.state_event(head, CANONICAL)
             await self._names.check_canonical(head.room_id, new.content, {} if old is None else old.event.content)
+        if (new.type, new.state_key) == LEVELS and head.version.creators_have_infinite_power:
+            await self._check_levels(head, new)
+
+    async def _check_levels(self, head: Head, new: NewEvent) -> None:
+        """The room would refuse it as forbidden; but it is no matter of who says it."""
+        create, users = await self._heads.state_event(head, *CREATE), new.content.get("users")
+        named = creators(head.version, None if create is None else create.event)
+        if isinstance(users, dict) and not named.isdisjoint(users):
+            raise BadRequest("The level of a room's creators cannot be set", "M_UNKNOWN")
 
     async def check_message(self, head: Head, new: NewEvent) -> None:
         """Raises: BadRequest."""
@@ -90,10 +102,9 @@ class ContentChecks:
         return target
 
     async def _may_redact(self, head: Head, user_id: str) -> bool:
-        create, levels_key = ("m.room.create", ""), ("m.room.power_levels", "")
-        state = await self._heads.state_events(head, [create, levels_key])
-        levels_event = state.get(levels_key)
-        levels = PowerLevels.of(head.version, state[create].event, levels_event.event if levels_event else None)
+        state = await self._heads.state_events(head, [CREATE, LEVELS])
+        levels_event = state.get(LEVELS)
+        levels = PowerLevels.of(head.version, state[CREATE].event, levels_event.event if levels_event else None)
         return levels.of_user(user_id) >= levels.redact
 
 

@@ -125,3 +125,20 @@ async def test_an_alias_that_is_named_already_is_not_asked_for_again(hs: Homeser
     path = path_of(room, "/m.room.canonical_alias")
     hs.rows("DELETE FROM room_aliases")
     await alice.ok("PUT", path, {"alias": "#here:hearth.test", "org.test": 1})
+
+
+async def test_the_levels_of_creators_cannot_be_set_from_version_12_on(hs: Homeserver) -> None:
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    room = await alice.create_room(room_version="12", creation_content={"additional_creators": [bob.user_id]})
+    path = f"/rooms/{q(room)}/state/m.room.power_levels"
+    for creator in (alice, bob):
+        assert (await alice.ask("PUT", path, {"users": {creator.user_id: 100}})).status == 400
+    await alice.ok("PUT", path, {"users": {"@carol:elsewhere.test": 100}})
+
+
+async def test_a_room_is_created_once(hs: Homeserver) -> None:
+    alice = await hs.register("alice")
+    for version in ("11", "12"):
+        room = await alice.create_room(room_version=version)
+        path = f"/rooms/{q(room)}/state/m.room.create"
+        assert (await alice.ask("PUT", path, {"room_version": version, "more": 1})).status == 400

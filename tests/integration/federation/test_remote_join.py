@@ -122,6 +122,13 @@ async def test_a_room_that_all_of_ours_have_left_is_joined_anew_by_what_it_is_no
     await has_text(pair.bob, room, "welcome back")
 
 
+async def test_a_join_goes_by_the_servers_that_the_client_names_and_no_others(pair: Pair) -> None:
+    room = await pair.alice.create_room()
+    await join(pair.bob, room, "one.test")
+    await pair.bob.leave(room)
+    assert await refused_join(pair.bob, room, "gone.test") == (502, "M_UNKNOWN")
+
+
 async def test_who_was_locked_out_meanwhile_does_not_come_back_by_what_we_knew(pair: Pair) -> None:
     room = await pair.alice.create_room()
     await join(pair.bob, room, "one.test")

@@ -1,7 +1,11 @@
 """Users of ours knock at rooms of other servers."""
 
+from twisted.internet.defer import Deferred
+
+from federation.outbound.wire import WireAnswer
 from tests.integration.federation.remote_pair import (
     Pair,
+    has_text,
     join,
     join_rule,
     member,
@@ -10,6 +14,7 @@ from tests.integration.federation.remote_pair import (
     room_part,
     until_member,
 )
+from tests.support.federation import Deliver, Sent
 from tests.support.homeserver import Client, q
 
 __all__ = ["pair"]
@@ -58,6 +63,31 @@ async def test_a_knock_that_is_rejected_is_gone(pair: Pair) -> None:
     await pair.alice.ok("POST", f"/rooms/{q(room)}/kick", {"user_id": pair.bob.user_id})
     await room_part(pair.bob, "leave", room)
     assert room not in (await pair.bob.get("/sync"))["rooms"].get("knock", {})
+
+
+async def test_a_rejection_that_comes_after_the_next_knock_is_of_the_last_one(pair: Pair) -> None:
+    room = await pair.alice.create_room(**join_rule("knock"))
+    await knock(pair.bob, room)
+    rejected = Deferred[None]()
+
+    async def late(sent: Sent, deliver: Deliver) -> WireAnswer:
+        if "/send/" in sent.path and sent.origin == "one.test":
+            await rejected
+        return await deliver()
+
+    pair.network.on_request = late
+    try:
+        await pair.alice.ok("POST", f"/rooms/{q(room)}/kick", {"user_id": pair.bob.user_id})
+        await knock(pair.bob, room, reason="once more")
+    finally:
+        pair.network.on_request = None
+        rejected.callback(None)
+    # What comes after it in the queue has come too.
+    marker = await pair.alice.create_room()
+    await join(pair.carol, marker, "one.test")
+    await pair.alice.send(marker, "the end of the queue")
+    await has_text(pair.carol, marker, "the end of the queue")
+    assert room in (await pair.bob.get("/sync"))["rooms"]["knock"]
 
 
 async def test_who_is_banned_while_knocking_hears_of_it(pair: Pair) -> None:

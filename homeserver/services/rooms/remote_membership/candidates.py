@@ -27,9 +27,12 @@ class Candidates:
         self._is_local = is_local
 
     async def of(self, user_id: UserId, room_id: RoomId, via: Sequence[ServerName]) -> list[ServerName]:
-        """Who invited the user; who the client says; who was there when we were. A room's id names no server."""
-        found = [*await self._inviters(user_id, room_id), *via, *await self._former(room_id)]
-        return self._usable(found)[:MAX_CANDIDATES]
+        """Who invited the user; who the client says. Without either: who was there when we were.
+
+        A room's id names no server. The client's word is the last one: it may want the join to go by that server, or not at all.
+        """
+        found = self._usable([*await self._inviters(user_id, room_id), *via])
+        return (found or self._usable(await self._former(room_id)))[:MAX_CANDIDATES]
 
     async def _inviters(self, user_id: UserId, room_id: RoomId) -> list[ServerName]:
         known = await self._out_of_band.find(user_id, room_id)

@@ -80,6 +80,9 @@ def _may_end(known: Known, event: Event, origin: ServerName) -> bool:
     before = known.event
     if before.version != event.version:
         return False
+    # It is allowed by the membership that it ends. One that comes late, after a newer invite or knock, ends nothing.
+    if before.event_id not in event.auth_events:
+        return False
     if before.membership == "invite":
         return before.sender == event.sender
     return before.membership == "knock" and known.server == origin
