@@ -140,6 +140,8 @@ def _configuration(place: Place) -> dict[str, Any]:
         "default_room_version": "11",
         "trusted_key_servers": [],
         "ip_range_blacklist": [],
+        # There are tests of both the endpoints with a token and those without.
+        "enable_authenticated_media": False,
         "url_preview_enabled": True,
         "url_preview_ip_range_blacklist": [],
         "allow_device_name_lookup_over_federation": True,
