@@ -29,7 +29,7 @@ class Candidates:
     async def of(self, user_id: UserId, room_id: RoomId, via: Sequence[ServerName]) -> list[ServerName]:
         """Who invited the user; who the client says. Without either: who was there when we were.
 
-        A room's id names no server. The client's word is the last one: it may want the join to go by that server, or not at all.
+        A room's id names no server. The client's word counts: it may want the join by that server, or not at all.
         """
         found = self._usable([*await self._inviters(user_id, room_id), *via])
         return (found or self._usable(await self._former(room_id)))[:MAX_CANDIDATES]
