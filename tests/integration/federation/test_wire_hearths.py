@@ -14,6 +14,7 @@ from federation.outbound.wire import WireRequest
 from homeserver.app import Server, build
 from matrix.ids import ServerName, UserId
 from synapse_like_config import Config
+from synapse_like_config.signing_key_rotation import prepare_rotation
 from tests.integration.federation.tls_servers import Authority, free_port
 from tests.support.database import TestServer
 
@@ -52,6 +53,15 @@ class World:
         self._running.append((server, dsn))
         return server
 
+    async def restart(self, server: Server) -> Server:
+        """The same server again, as an operator restarts it."""
+        ((at, dsn),) = [(at, dsn) for at, (each, dsn) in enumerate(self._running) if each is server]
+        await server.stop()
+        again = await build(server.core.config, reactor)
+        await again.start()
+        self._running[at] = (again, dsn)
+        return again
+
     async def close(self) -> None:
         for server, dsn in self._running:
             await server.stop()
@@ -80,6 +90,18 @@ async def test_they_ask_each_other_and_believe_each_other(world: World) -> None:
         with pytest.raises(Refused) as refused:
             await client.profile(name_of(asked), UserId(f"@nobody:{name_of(asked)}"))
         assert refused.value.errcode == "M_NOT_FOUND"
+
+
+async def test_a_rotated_key_is_believed_and_the_old_one_is_not_forgotten(world: World) -> None:
+    one, two = await world.start("127.0.0.1"), await world.start("localhost")
+    body = {"pdus": [], "edus": [], "origin": name_of(one), "origin_server_ts": 1}
+    await one.federation.client.send_transaction(name_of(two), "t1", body)
+    old, new = one.core.signer.key, prepare_rotation(one.core.config.signing_key_path)
+    one = await world.restart(one)
+    assert one.core.signer.key == new
+    assert await one.federation.client.send_transaction(name_of(two), "t2", body) == {"pdus": {}}
+    known = (await two.federation.keys.keys_of({name_of(one): {old.key_id: 0, new.key_id: 0}}))[name_of(one)]
+    assert (known[old.key_id].is_old, known[new.key_id].is_old) == (True, False)
 
 
 async def test_who_trusts_another_authority_does_not_ask(world: World, tmp_path: Path) -> None:
