@@ -42,7 +42,7 @@ _PUT = Insert(
 _PUBLIC = r"""
 SELECT DISTINCT s.room_nid FROM room_state s JOIN state_keys k USING (state_key_nid) JOIN events e USING (event_nid)
 CROSS JOIN LATERAL (SELECT replace(e.json, '\u0000', '')::json -> 'content' AS content) j
-WHERE s.until IS NULL AND k.state_key = ''
+WHERE s.until IS NULL AND k.state_key = '' AND k.type IN ('m.room.join_rules', 'm.room.history_visibility')
     AND (k.type = 'm.room.join_rules' AND j.content ->> 'join_rule' = 'public'
         OR k.type = 'm.room.history_visibility' AND j.content ->> 'history_visibility' = 'world_readable')
     AND EXISTS (SELECT 1 FROM memberships m JOIN users USING (user_id)
