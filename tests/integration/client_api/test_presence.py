@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tests.integration.client_api.test_sync import two_in_a_room
-from tests.support.homeserver import Client, Homeserver
+from tests.support.homeserver import Client, Homeserver, q
 
 
 def told(answer: dict[str, Any]) -> dict[str, str]:
@@ -65,3 +67,54 @@ async def test_who_is_there_hears_of_who_joins(hs: Homeserver) -> None:
     await alice.sync()
     await bob.join(room)
     assert told(await alice.sync()) == {bob.user_id: "online"}
+
+
+async def put(client: Client, presence: Any, **body: Any) -> Any:
+    return await client.ask("PUT", f"/presence/{q(client.user_id)}/status", {"presence": presence, **body})
+
+
+async def test_what_a_user_says_is_what_others_read(hs: Homeserver) -> None:
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    room = await alice.create_room()
+    await bob.join(room)
+    await bob.sync()
+    assert (await put(alice, "unavailable", status_msg="At lunch")).json == {}
+    status = await bob.get(f"/presence/{q(alice.user_id)}/status")
+    assert (status["presence"], status["status_msg"]) == ("unavailable", "At lunch")
+    events = (await bob.sync())["presence"]["events"]
+    (event,) = [event for event in events if event["sender"] == alice.user_id]
+    assert (event["type"], event["content"]["status_msg"]) == ("m.presence", "At lunch")
+    assert (await put(alice, "online")).status == 200
+    status = await bob.get(f"/presence/{q(alice.user_id)}/status")
+    assert (status["presence"], status["currently_active"], "status_msg" in status) == ("online", True, False)
+
+
+async def test_nobody_speaks_for_another(hs: Homeserver) -> None:
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    response = await bob.ask("PUT", f"/presence/{q(alice.user_id)}/status", {"presence": "online"})
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    ("body", "errcode"),
+    [
+        ({}, "M_MISSING_PARAM"),
+        ({"presence": "asleep"}, "M_INVALID_PARAM"),
+        ({"presence": 1}, "M_BAD_JSON"),
+        ({"presence": "online", "status_msg": []}, "M_BAD_JSON"),
+        ({"presence": "online", "status_msg": "x" * 3000}, "M_INVALID_PARAM"),
+    ],
+)
+async def test_what_is_no_presence_is_refused(hs: Homeserver, body: Any, errcode: str) -> None:
+    alice = await hs.register("alice")
+    response = await alice.ask("PUT", f"/presence/{q(alice.user_id)}/status", body)
+    assert (response.status, response.errcode) == (400, errcode)
+
+
+async def test_where_presence_is_off_nobody_is_seen(start_homeserver: Any) -> None:
+    hs = await start_homeserver("presence: {enabled: false}")
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    room = await alice.create_room()
+    await bob.join(room)
+    assert (await put(alice, "online")).status == 200
+    assert "presence" not in await bob.sync()
