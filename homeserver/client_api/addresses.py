@@ -11,7 +11,7 @@ from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
 from matrix.errors import BadRequest, MatrixError
-from matrix.ids import UserId
+from matrix.ids import ServerName, UserId
 
 MAX_BYTES = 512
 
@@ -61,28 +61,33 @@ class AddressesApi:
     @route("POST", *client("/account/3pid/unbind"))
     async def unbind(self, call: Call) -> Answer:
         body = call.json()
-        return await self._unbind(call.user.user_id, body, *_address(body))
+        return await self._unbind(call.user.user_id, *_address(body), _server(body))
 
     @route("POST", *client("/account/3pid/delete"))
     async def delete(self, call: Call) -> Answer:
         self._addresses.check_may_change()
         body = call.json()
         medium, address = _address(body)
+        server = _server(body)
         await self._addresses.remove(call.user.user_id, medium, address)
         try:
-            return await self._unbind(call.user.user_id, body, medium, address)
+            return await self._unbind(call.user.user_id, medium, address, server)
         except MatrixError:
             # It is gone here, which is what was asked for; that it is still published the client is told.
             return {"id_server_unbind_result": "no-support"}
 
-    async def _unbind(self, user_id: UserId, body: Fields, medium: str, address: str) -> Answer:
-        server = body.optional_text("id_server", max_bytes=MAX_BYTES)
+    async def _unbind(self, user_id: UserId, medium: str, address: str, server: str | None) -> Answer:
         done = await self._addresses.unbind(user_id, medium, address, server)
         return {"id_server_unbind_result": "success" if done else "no-support"}
 
 
 def _address(body: Fields) -> tuple[str, str]:
     return body.choice("medium", ("email", "msisdn")), body.text("address", max_bytes=MAX_BYTES)
+
+
+def _server(body: Fields) -> str | None:
+    server = body.optional_parsed("id_server", ServerName)
+    return None if server is None else str(server)
 
 
 class RequestTokenApi:

@@ -48,6 +48,9 @@ class PushersApi:
 
 
 def _new_pusher(body: Fields, app_id: str, pushkey: str, kind: str) -> NewPusher:
+    # Gateways get the whole of it; of these two we know the type.
+    for name in ("url", "format"):
+        body.object("data").optional_text(name)
     return NewPusher(
         app_id=app_id,
         pushkey=pushkey,

@@ -22,8 +22,11 @@ from tests.support.http import MemoryClient, Response
 
 # No request of bad input has a reason to take long; a long-poll does.
 PATIENCE_S = 20
-# What a refusal may make: the session of the user-interactive API; and a heartbeat.
-_UNTOLD = ("ui_auth_sessions", "committers")
+# What a refusal may make: the session of the user-interactive API; and what comes round by itself: heartbeats, folds.
+_UNTOLD = (
+    "ui_auth_sessions", "committers", "federation_shards", "destinations",
+    "user_directory", "user_directory_progress", "user_directory_rooms",
+)  # fmt: skip
 _RESTLESS = "{last_seen_ms,last_seen_ip,last_seen_user_agent}"
 
 

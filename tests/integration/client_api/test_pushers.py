@@ -99,7 +99,8 @@ async def test_each_parameter_is_required(hs: Homeserver, missing: str) -> None:
         ({"lang": []}, "M_BAD_JSON"),
         ({"data": "x"}, "M_BAD_JSON"),
         ({"data": {}}, "M_INVALID_PARAM"),
-        ({"data": {"url": 1}}, "M_INVALID_PARAM"),
+        ({"data": {"url": 1}}, "M_BAD_JSON"),
+        ({"data": {**PUSHER["data"], "format": 1}}, "M_BAD_JSON"),  # type: ignore[dict-item]
         ({"data": {"url": "https://push.example.org/elsewhere"}}, "M_INVALID_PARAM"),
         ({"data": {"url": "ftp://push.example.org/_matrix/push/v1/notify"}}, "M_INVALID_PARAM"),
         ({"data": {"url": "https:///_matrix/push/v1/notify"}}, "M_INVALID_PARAM"),
