@@ -6,7 +6,6 @@ A line goes when the option gets its effect; a test compares this list with the 
 NOT_YET = frozenset(
     [
         "admin_contact",
-        "allow_device_name_lookup_over_federation",
         "allow_per_room_profiles",
         "allowed_avatar_mimetypes",
         "app_service_config_files",
