@@ -111,14 +111,24 @@ class FanOut:
 
     async def _event(self, entry: Entry) -> Sequence[Delivery]:
         stored: StoredEvent = entry.body
-        if stored.flags:
+        event = stored.event
+        if stored.flags or not self._is_local(event.sender.domain):
             return ()
-        told = await self._presence_at(stored) if stored.event.membership == "join" and self._tells_presence else ()
-        if not self._is_local(stored.event.sender.domain):
-            return told
-        return (*told, *await self._ours(stored))
+        servers = await self._hosts.before(stored.room_nid, stored.position)
+        if event.sender.domain not in servers:
+            return ()
+        if event.type == "m.room.member" and event.membership in ("leave", "ban"):
+            target = UserId(event.state_key or "").domain
+            if target not in servers and event.state_key != event.sender and await self._was(stored, "invite", "knock"):
+                return (Delivery(servers, stored), Delivery((target,), stored, is_aside=True))
+        return (Delivery(servers, stored),)
 
-    async def _presence_at(self, join: StoredEvent) -> Sequence[Delivery]:
+    def is_coming(self, entry: Entry) -> bool:
+        """May there be something for `presence_at`?"""
+        is_join = entry.kind is Kind.EVENT and entry.user_id is not None and entry.body.event.membership == "join"
+        return is_join and self._tells_presence and not entry.body.flags
+
+    async def presence_at(self, join: StoredEvent) -> Sequence[Delivery]:
         """Who comes in is shown to the servers in the room, and who is in it to a server that comes in."""
         user_id = UserId(join.event.state_key or "")
         if self._is_local(user_id.domain):
@@ -133,17 +143,6 @@ class FanOut:
             rows = await self._database.read(find_in_room, join.room_nid, [self._server_name], MAX_PRESENT)
         now_ms = self._clock.now_ms()
         return [Delivery(to, presence(name, row.body(), now_ms)) for name, row in rows.items()]
-
-    async def _ours(self, stored: StoredEvent) -> Sequence[Delivery]:
-        event = stored.event
-        servers = await self._hosts.before(stored.room_nid, stored.position)
-        if event.sender.domain not in servers:
-            return ()
-        if event.type == "m.room.member" and event.membership in ("leave", "ban"):
-            target = UserId(event.state_key or "").domain
-            if target not in servers and event.state_key != event.sender and await self._was(stored, "invite", "knock"):
-                return (Delivery(servers, stored), Delivery((target,), stored, is_aside=True))
-        return (Delivery(servers, stored),)
 
     async def _was(self, stored: StoredEvent, *memberships: str) -> bool:
         """Was this the user's membership before the event?"""

@@ -30,7 +30,7 @@ from homeserver.runtime.tasks import Tasks
 from matrix.ids import ServerName
 from storage import federation_queue as rows
 from storage.change import Entry, Kind
-from storage.events import Events
+from storage.events import Events, StoredEvent
 from storage.federation_queue import Progress
 from storage.opened import Storage
 from storage.shard_locks import ShardLocks
@@ -48,6 +48,8 @@ SLOW_SAVES = 30
 TYPING_S = 40.0
 # And after half an hour who is there: as Synapse's.
 PRESENCE_S = 25 * 60.0
+# Of many who come into rooms at once so many are shown; the others when their presence changes.
+MAX_SHOWING = 20
 # A shard that lies further behind is not read entry by entry: each of its destinations catches up for itself.
 MAX_REPLAY = 20_000
 # Written down also where nothing was to tell, so that a restart need not read much.
@@ -87,6 +89,7 @@ class Sender:
         self._taking: set[int] = set()
         self._has_looked = False
         self._is_working = False
+        self._showing = 0
         self._saved = storage.stream.position
         self._marks: deque[int] = deque(maxlen=SLOW_SAVES)
         outbox.seen = storage.stream.position
@@ -205,7 +208,18 @@ class Sender:
             else:
                 for delivery in deliveries:
                     self._put(delivery, self._held)
-                return
+                break
+        if self._fan_out.is_coming(entry) and self._showing < MAX_SHOWING:
+            self._tasks.background("federation.presence", self._show(entry.body))
+
+    async def _show(self, join: StoredEvent) -> None:
+        """Presence need not be in order, nor arrive: it holds up no event."""
+        self._showing += 1
+        try:
+            for delivery in await self._fan_out.presence_at(join):
+                self._put(delivery, self._held)
+        finally:
+            self._showing -= 1
 
     def _put(self, delivery: Delivery, shards: Collection[int]) -> None:
         # Nothing may come between the look-up of the servers and this: what is given is the cache itself.
