@@ -105,8 +105,12 @@ class Pdus:
     async def _error(self, origin: ServerName, room_id: RoomId, pdu: Json) -> str | None:
         try:
             await self._receive(origin, room_id, pdu)
-        except (BadEvent, RemoteError) as error:
+        except BadEvent as error:
             return str(error)[:MAX_ERROR_CHARACTERS]
+        except RemoteError as error:
+            # It is no fault of the event that we cannot place it yet: whatever follows it brings it up again.
+            logger.info("An event of %s in %s is left out: %s", origin, room_id, error)
+            return None
         except MatrixError as error:
             return error.message[:MAX_ERROR_CHARACTERS]
         except (*NOT_ITS_FAULT, CancelledError):

@@ -1,4 +1,4 @@
-"""What lies between what we have and what comes: asked for, placed in order, and where it ends, taken from the state."""
+"""What lies between what we have and what comes: asked for, placed in order; where it ends, the state is asked for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -105,17 +105,49 @@ async def test_a_gap_that_is_not_closed_takes_the_state_that_the_sender_tells(wr
     await memory.remember(*pdus)
     memory.answer()
     await memory.states()
-    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": []})
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": [pdus[3]]})
     await writer.send(pdus[-1])
     joined = (await alice.sync())["rooms"]["join"][writer.room]
-    assert [event["content"].get("body") for event in joined["timeline"]["events"]] == ["4"]
+    assert [event["content"].get("body") for event in joined["timeline"]["events"]] == ["3", "4"]
     assert joined["timeline"]["limited"]
     # The gap is known, and filled when it is read.
-    back = {"pdus": list(reversed(pdus[:4]))}
+    back = {"pdus": list(reversed(pdus[:3]))}
     writer.server.answers("GET", f"{V1}/backfill/{q(writer.room)}", back)
     page = await alice.get(f"/rooms/{q(writer.room)}/messages", dir="b", limit=100)
     bodies = [event["content"].get("body") for event in page["chunk"] if event["type"] == "m.room.message"]
     assert bodies == ["4", "3", "2", "1", "0"]
+
+
+async def test_a_server_that_does_not_tell_what_its_event_follows_is_not_heard(writer: Writer) -> None:
+    pdus = await chain(writer, 2)
+    memory = Memory(writer)
+    await memory.remember(*pdus)
+    memory.answer()
+    await memory.states()
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": []})
+    with pytest.raises(RemoteError):
+        await writer.send(pdus[1])
+    assert writer.host.rows("SELECT 1 FROM events WHERE event_id = %s", await writer.id_of(pdus[1])) == []
+    # The next server that knows it may tell.
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": [pdus[0]]})
+    await writer.send(pdus[1])
+    assert await writer.extremities() == {await writer.id_of(pdus[1])}
+
+
+async def test_the_state_is_asked_for_before_the_auth_events(writer: Writer, alice: Client) -> None:
+    """It brings them along, as long as single events are to be had."""
+    other = Writer(writer.server, writer.host, writer.room, "other")
+    join = await other.pdu(type="m.room.member", state_key=other.user_id, content={"membership": "join"})
+    first = await other.pdu("first", prev=[join], state={("m.room.member", other.user_id): join})
+    second = await other.pdu("second", prev=[first], state={("m.room.member", other.user_id): join})
+    memory = Memory(writer)
+    await memory.remember(join, first, second)
+    memory.answer()
+    await memory.states()
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": [first]})
+    writer.server.answers("GET", f"{V1}/event_auth/", lambda sent: (404, {"errcode": "M_NOT_FOUND"}))
+    await other.send(second)
+    assert await alice.texts(writer.room) == ["first", "second"]
 
 
 async def test_what_has_no_state_to_stand_on_is_not_kept(writer: Writer) -> None:
@@ -155,18 +187,16 @@ async def test_events_that_do_not_lead_to_the_gap_are_not_taken(writer: Writer) 
 async def test_missing_auth_events_are_fetched(writer: Writer, alice: Client) -> None:
     other = Writer(writer.server, writer.host, writer.room, "other")
     join = await other.pdu(type="m.room.member", state_key=other.user_id, content={"membership": "join"})
-    message = await other.pdu("hi", prev=[join], state={("m.room.member", other.user_id): join})
+    message = await other.pdu("hi", state={("m.room.member", other.user_id): join})
     head = await writer.head()
     known = await writer.host.core.storage.events.get(head.state.values())
     chain_of = [stored.event.pdu for stored in known.values()]
     writer.server.answers("GET", f"{V1}/event_auth/", {"auth_chain": [*chain_of, join]})
-    memory = Memory(writer)
-    await memory.remember(join, message)
-    memory.answer()
-    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": []})
-    await memory.states()
     await other.send(message)
-    assert await alice.texts(writer.room) == ["hi"]
+    kept = "SELECT flags <> 0, position IS NULL FROM events WHERE event_id = ANY(%s)"
+    ids = [await writer.id_of(join), await writer.id_of(message)]
+    assert writer.host.rows(kept, ids) == [(True, True), (True, True)]
+    assert await alice.texts(writer.room) == []
 
 
 async def test_an_event_whose_auth_events_are_not_to_be_had_is_judged_when_they_are(
@@ -207,11 +237,10 @@ async def test_a_late_event_is_no_extremity(writer: Writer, alice: Client) -> No
     await memory.remember(*pdus)
     memory.answer()
     await memory.states()
-    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": []})
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": [pdus[1]]})
     await writer.send(pdus[2])
     before = await writer.extremities()
     await writer.send(pdus[0])
-    await writer.send(pdus[1])
     assert await writer.extremities() == {await writer.id_of(pdus[2])} <= before
     assert (
         writer.host.rows(

@@ -50,10 +50,11 @@ class Historic:
         if known is not None and not is_outlier(known):
             return False
         gathering = self._parts.gathering
+        # The state first: it brings auth events along.
+        told = {one: await gathering.state_after(one, budget) for one in await gathering.missing(event.prev_events)}
         needs = await gathering.needs(event, budget)
         if len(needs.auth) < len(event.auth_events):
             raise RemoteError(budget.origin, "its auth events are not to be had")
-        told = {one: await gathering.state_after(one, budget) for one in await gathering.missing(event.prev_events)}
         arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told)
         known = await self._events.find(event.event_id)
         try:

@@ -1,8 +1,9 @@
 """Events of other servers, as they come: one at a time from each server for a room, each with what it needs.
 
 Theory of operation. What is missing before an event is fetched first and placed in order; where that does not lead to
-what we have, the event stands on the state that its sender tells. All of this waits for other servers, and holds up
-only the server that sent the event. The decision itself is `placing.py`'s.
+what we have, the oldest of it stands on the state that the sender tells. The event itself needs what it follows: a
+server that sends it has that, and who does not tell it is not heard, as in Synapse. All of this waits for other
+servers, and holds up only the server that sent the event. The decision itself is `placing.py`'s.
 
 Source: server-server API, "PDUs", "Backfilling and retrieving missing events".
 """
@@ -101,19 +102,22 @@ class Receiver:
                 await self._place(before, budget)
             except (RemoteError, NotFound) as error:
                 logger.info("An event before %s in %s was left out: %s", event.event_id, event.room_id, error)
+        if await self._gathering.missing(event.prev_events):
+            raise RemoteError(budget.origin, f"it does not tell what {event.event_id} follows")
         await self._place(event, budget)
 
     async def _place(self, event: Event, budget: Budget) -> Verdict:
         if await self._is_placed(event.event_id):
             return Verdict(Outcome.ACCEPTED)
-        needs = await self._gathering.needs(event, budget)
-        if len(needs.auth) < len(event.auth_events):
-            # Not stored at all, so that it is judged anew when it comes again.
-            raise RemoteError(budget.origin, f"auth events of {event.event_id} are not to be had")
+        # The state first: it brings auth events along.
         told = {
             event_id: await self._gathering.state_after(event_id, budget)
             for event_id in await self._gathering.missing(event.prev_events)
         }
+        needs = await self._gathering.needs(event, budget)
+        if len(needs.auth) < len(event.auth_events):
+            # Not stored at all, so that it is judged anew when it comes again.
+            raise RemoteError(budget.origin, f"auth events of {event.event_id} are not to be had")
         arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told)
         _, verdict = await self._placing.place(arrival)
         if verdict.outcome is not Outcome.ACCEPTED:
