@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -106,7 +107,8 @@ class World:
                 continue
             self._seen.add(stored.event_id)
             others = [_name(server) for server in self.servers if _name(server) != name]
-            self.pending += [Delivery(name, other, stored.event_id, stored.event.pdu) for other in others]
+            pdu = orjson.loads(stored.event.canonical)
+            self.pending += [Delivery(name, other, stored.event_id, pdu) for other in others]
 
     async def _do(self, step: Step) -> None:
         user = self.users[step.a % len(self.users)]

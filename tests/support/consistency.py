@@ -19,6 +19,7 @@ from matrix.hashing import event_id_of
 from matrix.room_versions import ROOM_VERSIONS
 from storage.events import Flags
 
+MAX_DEPTH = 2**53 - 1
 OUTLIER, REJECTED = int(Flags.OUTLIER), int(Flags.REJECTED)
 
 
@@ -171,7 +172,7 @@ def _graph(database: _Database) -> Iterator[str]:
 def _own(database: _Database, event: _Event) -> Iterator[str]:
     """An event of this server comes after what it names."""
     prev = [database.events[nid] for nid in event.prev if nid in database.events]
-    if event.depth != max((one.depth for one in prev), default=0) + 1:
+    if event.depth != min(MAX_DEPTH, max((one.depth for one in prev), default=0) + 1):
         yield f"event {event.nid} has depth {event.depth}"
     # What a join by way of another server follows may come after it.
     has_gap = event.room in database.gaps

@@ -136,7 +136,8 @@ class Gathering:
         elif lacking:
             await self._fetch(sorted(lacking), budget)
         known = await self._known(state_ids)
-        state = {one.event.key: one.nid for one in known.values() if one.event.is_state and not is_rejected(one)}
+        # What is of another room is no state of this one, whoever says so.
+        state = {one.event.key: one.nid for one in known.values() if _is_state_of(budget.room_nid, one)}
         return await self._with_itself(event_id, state, budget)
 
     async def _with_itself(self, event_id: EventId, state: dict[StateKey, int], budget: Budget) -> dict[StateKey, int]:
@@ -163,3 +164,7 @@ class Gathering:
             except RemoteError:
                 continue
         return await self.take_in(budget, pdus)
+
+
+def _is_state_of(room_nid: int, stored: StoredEvent) -> bool:
+    return stored.event.is_state and stored.room_nid == room_nid and not is_rejected(stored)
