@@ -18,7 +18,7 @@ from federation.outbound.wire import WireAnswer
 from homeserver.services.rooms.heads import Head
 from matrix.errors import BadEvent, MatrixError
 from matrix.events import StateKey
-from matrix.ids import RoomId, ServerName
+from matrix.ids import EventId, RoomId, ServerName
 from storage.change import Entry, Kind
 from storage.events import StoredEvent
 from tests.simulation import histories as steps
@@ -28,6 +28,8 @@ from tests.support.federation import Deliver, Network, Sent
 from tests.support.homeserver import Client, Homeserver, q
 
 MAX_ROUNDS = 6
+# So many events of a history are compared by the state before them.
+PAST = 25
 
 
 class Disagreement(AssertionError):
@@ -231,6 +233,22 @@ class World:
                 raise Disagreement(f"{name} and {first} differ in {sorted(differing)}")
         if len(set(map(tuple, tips.values()))) > 1:
             raise Disagreement(f"the servers do not come together: {tips}")
+        await self._compare_past(residents)
+
+    async def _compare_past(self, residents: Sequence[Homeserver]) -> None:
+        """The state before an event is the same wherever its place is known."""
+        for event_id in random.Random(len(self._seen)).sample(sorted(self._seen), min(PAST, len(self._seen))):
+            before: dict[str, dict[StateKey, str]] = {}
+            for server in residents:
+                stored = await server.core.storage.events.find(EventId(event_id))
+                if stored is not None and stored.visible:
+                    state = await server.server.rooms.remote.states.of_event(stored)
+                    before[_name(server)] = await self._named(server, state)
+            first = next(iter(before.values()), {})
+            for name, state in before.items():
+                if state != first:
+                    keys = sorted(key for key in state | first if state.get(key) != first.get(key))
+                    raise Disagreement(f"before {event_id} {name} has another state than {next(iter(before))}: {keys}")
 
     @staticmethod
     async def _named(server: Homeserver, state: Mapping[StateKey, int]) -> dict[StateKey, str]:
