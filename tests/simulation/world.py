@@ -206,7 +206,7 @@ class World:
                     if self.pending:
                         break
                 await self._deliver_all()
-            tips = {tuple(sorted(e for _, e, _ in (await self._head(s)).extremities)) for s in await self._residents()}
+            tips = {tuple(sorted(e for _, e, _ in (await self._head(s)).extremities)) for s in await self._undisputed()}
             if len(tips) <= 1:
                 return
 
@@ -216,8 +216,21 @@ class World:
     async def _head(self, server: Homeserver) -> Head:
         return await server.server.rooms.heads.get(self.room)
 
-    async def _compare(self) -> None:
+    async def _undisputed(self) -> list[Homeserver]:
+        """The servers that all who are in the room think are in it.
+
+        Who was kicked out, and never told since that message was lost, cannot ask any more.
+        """
         residents = await self._residents()
+        said = []
+        for server in residents:
+            room = await server.server.rooms.heads.room(self.room)
+            joined = await server.server.rooms.members.joined(room.room_nid)
+            said.append({str(user.domain) for user in joined})
+        return [server for server in residents if all(_name(server) in names for names in said)]
+
+    async def _compare(self) -> None:
+        residents = await self._undisputed()
         tips, states = {}, {}
         for server in residents:
             head = await self._head(server)
