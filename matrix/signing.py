@@ -97,6 +97,11 @@ def verify_json(obj: Json, server_name: str, key_id: str, verify_key: VerifyKey)
     _verify(signed, _signatures_of(obj, server_name).get(key_id), verify_key)
 
 
+def verify_bytes(signed: bytes, signature: object, verify_key: VerifyKey) -> None:
+    """Check a signature, in unpadded base64, of bytes. Raises: BadSignature."""
+    _verify(signed, signature, verify_key)
+
+
 def sign_event(pdu: Json, server_name: str, key: SigningKey, version: RoomVersion) -> Json:
     """A copy of the PDU with our signature added. Its content hash must be in it already."""
     return _with_signature(pdu, server_name, key, key.sign(essential_bytes(pdu, version)))

@@ -4,12 +4,13 @@ Source: server-server API, "Request Authentication"; RFC 9110, 5.6.2 and 11.4.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Self
 
 from attrs import frozen
 
-from matrix import signing
-from matrix.errors import CoreError
+from matrix import canonical_json, signing
+from matrix.errors import CoreError, NotCanonical
 from matrix.events import Json
 from matrix.ids import BadIdentifier, ServerName
 from matrix.signing import SigningKey
@@ -66,25 +67,39 @@ class XMatrix:
         to = "" if self.destination is None else f',destination="{self.destination}"'
         return f'{SCHEME} origin="{self.origin}"{to},key="{self.key_id}",sig="{self.signature}"'
 
-    def signed_object(self, method: str, target: str, destination: ServerName, content: Any) -> Json:
-        """What the origin has signed, with its signature, as `signing.verify_json` takes it.
-
-        `target` begins with /_matrix and ends with the query; `content` is the parsed body, None if there was none.
-        `destination` is always signed, also by servers that do not name it in the header.
-        """
-        obj = _request(method, target, self.origin, destination, content)
-        return {**obj, "signatures": {str(self.origin): {self.key_id: self.signature}}}
-
 
 def sign_request(
     method: str, target: str, origin: ServerName, destination: ServerName, content: Any, key: SigningKey
 ) -> str:
-    """The value of the Authorization header. `target` and `content` as in `signed_object`.
+    """The value of the Authorization header.
+
+    `target` begins with /_matrix and ends with the query; `content` is the value of the body, None if there is none.
 
     Raises: NotCanonical for content that canonical JSON cannot hold.
     """
     signed = signing.sign_json(_request(method, target, origin, destination, content), origin, key)
     return XMatrix(origin, destination, key.key_id, signed["signatures"][origin][key.key_id]).header()
+
+
+def signed_forms(method: str, target: str, origin: ServerName, destination: ServerName, body: bytes) -> Iterator[bytes]:
+    """The bytes that a request's signature may cover: with the body as it came, then with its canonical form.
+
+    Servers sign and send canonical JSON. To take it as it came saves reading it, and holds also for what this server
+    could not write again itself: deep nesting, huge integers. The rest of the object cannot be mistaken for a part of
+    the body: it ends with the target, in whose text every quotation mark is escaped. Without a body nothing of one was
+    signed.
+    """
+    if not body:
+        yield canonical_json.encode(_request(method, target, origin, destination, None))
+        return
+    # Canonical JSON sorts the keys: content is the first.
+    rest = canonical_json.encode(_request(method, target, origin, destination, None))
+    yield b'{"content":' + body + b"," + rest[1:]
+    try:
+        content = canonical_json.decode(body)
+        yield canonical_json.encode(_request(method, target, origin, destination, content))
+    except NotCanonical:
+        return
 
 
 def _request(method: str, target: str, origin: ServerName, destination: ServerName, content: Any) -> Json:

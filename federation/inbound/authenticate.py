@@ -4,7 +4,6 @@ Source: server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from federation.outbound.destinations import Destinations
 from federation.outbound.keys import ServerKeys
@@ -14,7 +13,7 @@ from homeserver.web.call import Call
 from homeserver.web.router import Access
 from matrix.errors import BadSignature, Forbidden, MatrixError
 from matrix.ids import ServerName
-from matrix.x_matrix import BadXMatrix, XMatrix
+from matrix.x_matrix import BadXMatrix, XMatrix, signed_forms
 
 # A server of old sends a header for each of its keys.
 MAX_HEADERS = 4
@@ -62,13 +61,12 @@ class ServerAuthenticator:
             raise Unauthorized(str(error)) from error
         first = signatures[0]
         self._check_names(signatures)
-        # Without a body nothing of it was signed, also where the method may have one.
-        content = call.raw_json() if call.body else None
-        obj = self._signed_object(call, signatures, content)
+        destination = first.destination or self._server_name
         try:
-            await self._keys.verify_json(
+            await self._keys.verify_request(
                 first.origin,
-                obj,
+                {each.key_id: each.signature for each in signatures},
+                signed_forms(call.method, call.target, first.origin, destination, call.body),
                 now_ms=self._clock.now_ms(),
                 before_asking=lambda: self._strangers.take(call.client_ip),
             )
@@ -89,9 +87,3 @@ class ServerAuthenticator:
             raise Unauthorized("This server does not ask itself")
         if not self._may_talk_to(origin):
             raise Forbidden(f"Federation denied with {origin}")
-
-    def _signed_object(self, call: Call, signatures: list[XMatrix], content: Any) -> dict[str, Any]:
-        first = signatures[0]
-        obj = first.signed_object(call.method, call.target, first.destination or self._server_name, content)
-        by_key = {each.key_id: each.signature for each in signatures}
-        return {**obj, "signatures": {str(first.origin): by_key}}

@@ -12,6 +12,7 @@ from homeserver.services.rooms.for_servers.submitted import Submission
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
+from matrix.canonical_json import MAX_BODY_DEPTH
 from matrix.errors import BadRequest
 from matrix.ids import EventId, RoomId
 from matrix.room_versions import ROOM_VERSIONS, RoomVersion
@@ -29,7 +30,7 @@ class InvitesForServersApi(ServerApi):
     @server_route("PUT", f"{V1}{_PLACE}", max_body_bytes=MAX_BODY_BYTES)
     async def invite_v1(self, call: Call, room_id: RoomId, event_id: EventId) -> Answer:
         """Of room version 1 or 2, which say the same of an invite."""
-        body = call.json()
+        body = call.json(max_depth=MAX_BODY_DEPTH)
         unsigned = body.raw.get("unsigned")
         shown = unsigned.get("invite_room_state") if isinstance(unsigned, dict) else None
         wanted = Submission(origin=origin_of(call), room_id=room_id, event_id=event_id, pdu=dict(body.raw))
@@ -37,7 +38,7 @@ class InvitesForServersApi(ServerApi):
 
     @server_route("PUT", f"{V2}{_PLACE}", max_body_bytes=MAX_BODY_BYTES)
     async def invite(self, call: Call, room_id: RoomId, event_id: EventId) -> Answer:
-        body = call.json()
+        body = call.json(max_depth=MAX_BODY_DEPTH)
         version, pdu = _version(body), dict(body.object("event").raw)
         shown: Any = body.items("invite_room_state", [])
         wanted = Submission(origin=origin_of(call), room_id=room_id, event_id=event_id, pdu=pdu)

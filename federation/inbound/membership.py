@@ -12,6 +12,7 @@ from homeserver.services.rooms.for_servers.submitted import Submission
 from homeserver.services.rooms.for_servers.templates import Templates
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
+from matrix.canonical_json import MAX_BODY_DEPTH
 from matrix.ids import EventId, RoomId, UserId
 
 # Of room versions that a server may say it knows.
@@ -68,4 +69,6 @@ class MembershipForServersApi(ServerApi):
 
 def submission(call: Call, room_id: RoomId, event_id: EventId) -> Submission:
     """The event that is the request's body."""
-    return Submission(origin=origin_of(call), room_id=room_id, event_id=event_id, pdu=dict(call.json().raw))
+    return Submission(
+        origin=origin_of(call), room_id=room_id, event_id=event_id, pdu=dict(call.json(max_depth=MAX_BODY_DEPTH).raw)
+    )

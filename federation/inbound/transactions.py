@@ -26,7 +26,7 @@ from homeserver.runtime.turns import Turns
 from homeserver.services.remote_news.edus import NOT_ITS_FAULT, Edus
 from homeserver.services.rooms.for_servers.acls import ServerAcls
 from homeserver.services.rooms.heads import Heads
-from homeserver.web.body import LARGE_JSON_BYTES
+from homeserver.web.body import ANY_DEPTH, LARGE_JSON_BYTES
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer
 from matrix.errors import BadEvent, BadRequest, InvalidParam, MatrixError, NotCanonical
@@ -170,7 +170,8 @@ class TransactionsApi(ServerApi):
     async def send(self, call: Call, transaction_id: str) -> Answer:
         if len(transaction_id.encode()) > MAX_ID_BYTES or "\x00" in transaction_id:
             raise InvalidParam(f"A transaction id has at most {MAX_ID_BYTES} bytes")
-        body = call.json()
+        # One event that nests too deeply is no fault of the others.
+        body = call.json(max_depth=ANY_DEPTH)
         # Servers of old send no empty lists.
         pdus, edus = body.items("pdus", ()), body.items("edus", ())
         if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS:

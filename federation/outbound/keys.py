@@ -85,22 +85,48 @@ class ServerKeys:
         """Asks these servers, and nobody else, for their keys. Whoever does not answer is passed over."""
         await self._take(await self._fetch.fetch(wanted, since=self._fetch.count, notaries=False))
 
-    async def verify_json(
-        self, server: ServerName, obj: Json, *, now_ms: int, before_asking: Callable[[], None] | None = None
+    async def verify_json(self, server: ServerName, obj: Json, *, now_ms: int) -> None:
+        """Check what a server has signed and says now. Raises: BadSignature."""
+        key_ids = signing.key_ids_of(obj, server)
+        for key_id, verify_key in (await self._in_use(server, key_ids, now_ms, None)).items():
+            signing.verify_json(obj, server, key_id, verify_key)
+
+    async def verify_request(
+        self,
+        server: ServerName,
+        signatures: Mapping[str, str],
+        forms: Iterable[bytes],
+        *,
+        now_ms: int,
+        before_asking: Callable[[], None],
     ) -> None:
-        """Check what a server has signed and says now: a request, say. `before_asking`: as in `keys_of`.
+        """Check a request: its signatures, by key id, must all be of one form. `before_asking`: as in `keys_of`.
 
         Raises: BadSignature.
         """
-        key_ids = signing.key_ids_of(obj, server)[:MAX_KEY_IDS]
+        known = await self._in_use(server, list(signatures), now_ms, before_asking)
+        fault = BadSignature("the request has no form that can be signed")
+        for signed in forms:
+            try:
+                for key_id, verify_key in known.items():
+                    signing.verify_bytes(signed, signatures[key_id], verify_key)
+            except BadSignature as error:
+                fault = error
+            else:
+                return
+        raise fault
+
+    async def _in_use(
+        self, server: ServerName, key_ids: Sequence[str], now_ms: int, before_asking: Callable[[], None] | None
+    ) -> dict[str, VerifyKey]:
+        """Those of the keys by which the server signs now. Raises: BadSignature if there are none."""
+        key_ids = key_ids[:MAX_KEY_IDS]
         wanted = {server: dict.fromkeys(key_ids, now_ms)} if key_ids else {}
-        known = await self.keys_of(wanted, is_speaking=True, before_asking=before_asking)
-        keys = known.get(server, {})
+        keys = (await self.keys_of(wanted, is_speaking=True, before_asking=before_asking)).get(server, {})
         used = [key_id for key_id in key_ids if key_id in keys and keys[key_id].signs_requests_at(now_ms)]
         if not used:
             raise BadSignature(f"no signature of {server} by a key of its own that is in use")
-        for key_id in used:
-            signing.verify_json(obj, server, key_id, keys[key_id].verify_key)
+        return {key_id: keys[key_id].verify_key for key_id in used}
 
     async def check_events(self, pdus: Sequence[Json], version: RoomVersion) -> list[BadSignature | None]:
         """For each PDU what is wrong with its signatures, None if nothing. Their format has been checked."""

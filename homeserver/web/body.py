@@ -21,6 +21,8 @@ UNWANTED_BYTES = 65536
 # Deeper JSON has no use in Matrix. orjson decodes to 1024 but encodes to 254 only: what we accept we must be able to
 # send on, wrapped in some more levels.
 MAX_JSON_DEPTH = 100
+# As deep as can be decoded at all: for bodies of which each part is judged for itself.
+ANY_DEPTH = 1024
 
 # A stream's buffer is one of Twisted's reads (64 kB) above this at most.
 _HIGH_BYTES = 256 * 1024
@@ -31,15 +33,15 @@ class ClientGone(Exception):
     """The client closed the connection before the request was over: nobody is left to be told."""
 
 
-def decode_json(body: bytes | bytearray) -> Any:
-    """Any JSON value. NaN, lone surrogates, bad UTF-8 and depth beyond MAX_JSON_DEPTH are refused."""
+def decode_json(body: bytes | bytearray, max_depth: int = MAX_JSON_DEPTH) -> Any:
+    """Any JSON value. NaN, lone surrogates, bad UTF-8 and depth beyond `max_depth` are refused."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest("The body is not valid JSON", "M_NOT_JSON") from error
     # Counting brackets costs nothing and clears nearly every body; only the rest is walked.
-    if body.count(b"{") + body.count(b"[") > MAX_JSON_DEPTH and is_deeper(value, MAX_JSON_DEPTH):
-        raise BadRequest(f"The body nests deeper than {MAX_JSON_DEPTH} levels")
+    if body.count(b"{") + body.count(b"[") > max_depth and is_deeper(value, max_depth):
+        raise BadRequest(f"The body nests deeper than {max_depth} levels")
     return value
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from homeserver.web.body import BodyStream, decode_json
+from homeserver.web.body import MAX_JSON_DEPTH, BodyStream, decode_json
 from homeserver.web.params import Fields, Query
 from matrix.errors import BadRequest
 from matrix.ids import DeviceId, ServerName, UserId
@@ -143,14 +143,14 @@ class Call:
         """The body as any JSON value. Raises: BadRequest M_NOT_JSON."""
         return decode_json(self._body)
 
-    def json(self, *, empty_ok: bool = False) -> Fields:
+    def json(self, *, empty_ok: bool = False, max_depth: int = MAX_JSON_DEPTH) -> Fields:
         """The body as a JSON object; with `empty_ok` no body is an empty object.
 
         The Content-Type is not looked at: many clients forget it. Raises: BadRequest M_NOT_JSON or M_BAD_JSON.
         """
         if empty_ok and not self._body:
             return Fields({})
-        value = decode_json(self._body)
+        value = decode_json(self._body, max_depth)
         if not isinstance(value, dict):
             raise BadRequest("The body must be a JSON object")
         return Fields(value)

@@ -15,13 +15,13 @@ from typing import Any
 
 from federation.outbound.wire import WireAnswer, WireRequest
 from homeserver.web.replies import dumps
-from matrix import hashing, signing
+from matrix import canonical_json, hashing, signing, unpadded_base64
 from matrix.events import Json
 from matrix.ids import EventId, ServerName
 from matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from matrix.server_keys import publish
 from matrix.signing import SigningKey
-from matrix.x_matrix import sign_request
+from matrix.x_matrix import XMatrix, sign_request, signed_forms
 from tests.support.federation import Network, Sent
 from tests.support.http import Response
 
@@ -75,11 +75,12 @@ class FakeServer:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """A signed request. `body` goes out in place of the signed JSON, `headers` on top of the usual ones."""
-        sent = {"Authorization": self.authorization(destination, method, target, json)}
-        if json is not None:
+        """A signed request, of JSON or of any bytes. `headers` go out on top of the usual ones."""
+        if body is None:
+            body = b"" if json is None else canonical_json.encode(json)
+        sent = {"Authorization": self.authorization_of_bytes(destination, method, target, body)}
+        if body:
             sent["Content-Type"] = "application/json"
-            body = body if body is not None else dumps(json)
         request = WireRequest(
             ServerName(destination), method, target, {**sent, **(headers or {})}, body, max_bytes=100 << 20
         )
@@ -88,6 +89,12 @@ class FakeServer:
 
     def authorization(self, destination: str, method: str, target: str, json: Any = None) -> str:
         return sign_request(method, target, self.name, ServerName(destination), json, self.key)
+
+    def authorization_of_bytes(self, destination: str, method: str, target: str, body: bytes) -> str:
+        """For a body as it is, be it JSON or not."""
+        signed = next(signed_forms(method, target, self.name, ServerName(destination), body))
+        signature = unpadded_base64.encode(self.key.sign(signed))
+        return XMatrix(self.name, ServerName(destination), self.key.key_id, signature).header()
 
     async def transaction(
         self,

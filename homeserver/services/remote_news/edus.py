@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.ratelimit import RateLimit
+from homeserver.web.body import MAX_JSON_DEPTH, is_deeper
 from matrix.errors import LimitExceeded, MatrixError
 from matrix.events import Json
 from matrix.ids import ServerName
@@ -43,7 +44,7 @@ class Edus:
         for edu in edus:
             kind, content = (edu.get("edu_type"), edu.get("content")) if isinstance(edu, dict) else (None, None)
             handler = self._handlers.get(kind) if isinstance(kind, str) else None
-            if handler is None or not isinstance(content, dict):
+            if handler is None or not isinstance(content, dict) or is_deeper(content, MAX_JSON_DEPTH):
                 continue
             self._received.labels(kind).inc()
             try:

@@ -67,6 +67,18 @@ async def test_a_faulty_event_is_named_with_its_fault_and_harms_no_other(writer:
     assert await alice.texts(writer.room) == ["good"]
 
 
+async def test_an_event_that_nests_too_deeply_harms_no_other(writer: Writer, alice: Client) -> None:
+    await alice.sync()
+    good = await writer.pdu("good")
+    deep: Any = {}
+    for _ in range(200):
+        deep = {"deeper": deep}
+    deepest = {**await writer.pdu("deep"), "content": {"body": "deep", "more": deep}}
+    results = await sent(writer, deepest, good, edus=[{"edu_type": "m.typing", "content": deep}])
+    assert results[await writer.id_of(good)] == {}
+    assert await alice.texts(writer.room) == ["good"]
+
+
 async def test_events_of_rooms_that_we_do_not_know_are_passed_over(writer: Writer) -> None:
     assert await sent(writer, {**await writer.pdu(), "room_id": "!nowhere:two.test"}) == {}
 
