@@ -157,8 +157,8 @@ async def test_a_body_that_is_no_json_object(attack: Attack) -> None:
             # What is extreme may be where nobody looks: of a transaction each part is judged for itself.
             assert response.status >= 400 or what in EXTREME, (pattern, what)
         for what, body in NO_OBJECT.items():
-            if what == "null":
-                continue  # to the test's server no body at all
+            if what in ("null", "101 levels"):
+                continue  # to the test's server no body at all; events may nest more deeply than that
             response = await attack.ask(method, attack.path(pattern), what, orjson.loads(body))
             attack.expect(response, f"{pattern} {what}", (400, "M_BAD_JSON"))
     check(attack)
