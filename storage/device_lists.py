@@ -107,12 +107,14 @@ _MOVES = """
     )
     SELECT DISTINCT user_id, inside AND they_inside FROM theirs
     WHERE (inside AND they_moved) OR (they_inside AND (moved OR NOT inside))
+    UNION SELECT %(reader)s, true FROM mine WHERE inside AND moved
 """
 
 
 def moves(cur: Cursor, reader: str, since: int) -> Moves:
     """Who came into or went from the reader's rooms after `since`, or whose rooms the reader came to or went from.
 
+    The reader too, who came into a room.
     Superfluous names are possible: a member event that changes no membership counts too. Whether those in `went` share
     another room with the reader is not looked at.
     """

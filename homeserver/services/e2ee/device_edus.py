@@ -19,6 +19,7 @@ from storage import device_list_updates, remote_devices
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.device_keys import PublishedKeys
+from storage.devices import device_ids
 from storage.events import Events, StoredEvent
 from storage.federation_queue import broadcast_edu, queue_edu
 
@@ -162,7 +163,9 @@ class DeviceEdus:
         lasts = await self._database.read(device_list_updates.find_lasts, user_ids)
         for user_id in user_ids:
             keys = await self._devices.keys_of(user_id)
-            device_id = min(keys.devices, default=None)
+            # One without keys does too: what is told is that there is something to look at.
+            known = list(keys.devices) or await self._database.read(device_ids, user_id)
+            device_id = min(known, default=None)
             if device_id is None:
                 continue
             content = self._update(user_id, keys, device_id, lasts.get(user_id, position), None)

@@ -96,10 +96,17 @@ class DeviceLists:
         return moves
 
     async def _add_own_move(self, moves: Moves, reader: UserId, room_nid: int) -> None:
-        """The reader came into a room or went: so did everyone in it, for the reader."""
-        users = moves.came if await self._members.is_joined(reader, room_nid) else moves.went
+        """The reader came into a room or went: so did everyone in it, for the reader.
+
+        Who comes is told of themselves too, as in Synapse: who encrypts for the room does it for the reader's other
+        devices as well.
+        """
+        is_in = await self._members.is_joined(reader, room_nid)
+        users = moves.came if is_in else moves.went
         members = await self._members.members_of(room_nid)
         users.update(user_id for user_id in members if user_id != reader and members[user_id] in INSIDE)
+        if is_in:
+            moves.came.add(reader)
 
 
 def _is_member_event(stored: StoredEvent) -> bool:

@@ -24,7 +24,10 @@ async def alice(network: Network) -> Iterator[Client]:
 @pytest_twisted.async_yield_fixture
 async def visitor(network: Network, alice: Client) -> Iterator[Visitor]:
     """Of two.test, at the door of a public room of alice."""
-    yield Visitor(FakeServer(network, "two.test"), "one.test", await alice.create_room())
+    server = FakeServer(network, "two.test")
+    # From the first join on it is told of devices.
+    server.answers("PUT", f"{V1}/send/", {"pdus": {}})
+    yield Visitor(server, "one.test", await alice.create_room())
 
 
 def with_list(visitor: Visitor) -> None:
@@ -92,7 +95,8 @@ async def test_a_list_stays_while_another_room_is_shared(alice: Client, visitor:
     # What comes later is read later: when it was told, the leave has been dealt with.
     inbox = Inbox(visitor.server)
     await publish_keys(alice)
-    await inbox.next(UPDATE)
+    while "keys" not in await inbox.next(UPDATE):
+        pass
     assert alice.hs.rows("SELECT user_id FROM remote_device_lists") == [(visitor.user_id,)]
 
 
@@ -117,12 +121,30 @@ async def test_a_further_user_of_a_server_is_no_news_to_it(alice: Client, visito
 
 
 async def test_our_user_who_comes_into_a_room_is_told_to_the_servers_in_it(alice: Client, visitor: Visitor) -> None:
+    inbox = Inbox(visitor.server)
     await visitor.join()
     bob = await alice.hs.register("bob")
     keys = await publish_keys(bob)
-    inbox = Inbox(visitor.server)
     await bob.join(visitor.room)
     assert (await introduction(inbox, bob))["keys"] == keys
+
+
+async def test_devices_without_keys_are_told_to_new_servers_too(alice: Client, visitor: Visitor) -> None:
+    inbox = Inbox(visitor.server)
+    await visitor.join()
+    while (told := await inbox.next(UPDATE))["user_id"] != alice.user_id:
+        pass
+    assert (told["device_id"], told["prev_id"]) == (alice.device_id, [])
+
+
+async def test_who_comes_into_a_room_is_changed_for_themselves_too(alice: Client, visitor: Visitor) -> None:
+    """Their other devices are to be encrypted for."""
+    bob = await alice.hs.register("bob")
+    since = (await bob.sync())["next_batch"]
+    await bob.join(visitor.room)
+    assert set((await bob.sync())["device_lists"]["changed"]) == {alice.user_id, bob.user_id}
+    told = await bob.get("/keys/changes", **{"from": since, "to": bob.since})
+    assert set(told["changed"]) == {alice.user_id, bob.user_id}
 
 
 async def test_two_servers_follow_each_other_from_the_join_to_the_leave(network: Network) -> None:
