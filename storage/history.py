@@ -63,7 +63,7 @@ def find_places(cur: Cursor, span: Span, wanted: EventFilter, limit: int, *, new
     values: list[Any] = [span.room_nid]
     for sign, tokens in ((">", span.after), ("<=", span.upto)):
         for token in tokens:
-            place = page_token(cur, span.room_nid, token)
+            place = page_token(cur, span.room_nid, token, is_end=sign == "<=")
             conditions.append(f"(e.depth, e.position) {sign} (%s, %s)")
             values += [place.depth, place.position]
     if span.until is not None:
@@ -79,14 +79,18 @@ def find_places(cur: Cursor, span: Span, wanted: EventFilter, limit: int, *, new
     return list(map(Place._make, cur))
 
 
-def page_token(cur: Cursor, room_nid: int, token: Token) -> PageToken:
-    """The place in the history that a token stands for."""
+def page_token(cur: Cursor, room_nid: int, token: Token, *, is_end: bool = False) -> PageToken:
+    """The place in the history that a token stands for.
+
+    `is_end`: of what ends there. If a gap follows the token, what lies in the gap comes before that place too.
+    """
     if isinstance(token, PageToken):
         return token
     cur.execute(
-        f"{IN_ORDER}SELECT coalesce(max(depth), 0) FROM (SELECT depth FROM events WHERE room_nid = %s"
-        " AND position <= %s ORDER BY position DESC LIMIT %s) newest",
-        (room_nid, token.position, _LOOK_BACK),
+        f"{IN_ORDER}SELECT greatest(max(depth), 0) FROM ((SELECT depth FROM events WHERE room_nid = %s"
+        " AND position <= %s ORDER BY position DESC LIMIT %s) UNION ALL (SELECT depth FROM events WHERE %s"
+        " AND room_nid = %s AND position > %s AND flags = 0 ORDER BY position LIMIT 1)) near",
+        (room_nid, token.position, _LOOK_BACK, is_end, room_nid, token.position),
     )
     row = cur.fetchone()
     assert row is not None

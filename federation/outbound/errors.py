@@ -41,9 +41,8 @@ class Refused(RemoteError):
 
         Source: server-server API, "Unsupported endpoints".
         """
-        if self.errcode == "M_UNRECOGNIZED":
-            return self.status in (400, 404, 405)
-        return self.status in (404, 405) and not self.is_matrix
+        is_unexplained = not self.is_matrix or self.errcode == "M_UNRECOGNIZED"
+        return is_unexplained and self.status in (400, 404, 405)
 
     def to_matrix_error(self) -> MatrixError:
         """The same error for a client, where the specification passes it on."""

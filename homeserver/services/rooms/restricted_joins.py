@@ -78,9 +78,14 @@ class RestrictedJoins:
         raise CannotGrant(list(dict.fromkeys(user.domain for user in inviters))[:MAX_SERVERS])
 
     async def is_in_any(self, user_id: UserId, room_ids: Iterable[RoomId]) -> bool:
-        """Is the user joined to one of the rooms?"""
+        """Is the user joined to one of the rooms? Of a room that we have left we do not know who is in it."""
         wanted = set(room_ids)
         if not wanted:
             return False
         rows = await self._heads.rooms(await self._members.joined_rooms(user_id))
-        return any(row.room_id in wanted for row in rows.values())
+        for row in rows.values():
+            if row.room_id in wanted:
+                joined = await self._members.joined(row.room_nid)
+                if any(self._is_local(user.domain) for user in joined):
+                    return True
+        return False

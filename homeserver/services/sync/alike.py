@@ -19,7 +19,7 @@ from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.request import Window
 from homeserver.services.sync.writing import UnreadCounts
 from matrix.filters import Filter
-from matrix.tokens import PageToken
+from matrix.tokens import SyncToken
 from storage.change import Entry, Kind
 from storage.events import StoredEvent
 from storage.stream import Stream
@@ -98,7 +98,7 @@ class AlikeRooms:
         around = Around(now_ms=window.now_ms, membership="join")
         room = RoomAnswer(
             timeline=[event_bytes(stored, around) for stored in events],
-            prev_batch=str(PageToken.before(events[0].event.depth, events[0].position)),
+            prev_batch=str(SyncToken(events[0].position - 1)),
             state_name=window.request.state_name,
         )
         senders = frozenset(stored.event.sender for stored in events)

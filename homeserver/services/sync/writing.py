@@ -19,7 +19,7 @@ from homeserver.services.sync.slices import Slices
 from matrix.events import Json
 from matrix.filters import EventFields
 from matrix.ids import UserId
-from matrix.tokens import PageToken, SyncToken
+from matrix.tokens import SyncToken
 from storage import event_transactions
 from storage.database import Database
 from storage.events import Events, StoredEvent
@@ -179,9 +179,9 @@ def _memberships(user_id: str, plan: Plan) -> Mapping[int, str]:
 
 
 def _prev_batch(window: Window, plan: Plan) -> str:
+    """Everything that came before. No place in the history: what came late to a fork may lie before what came first."""
     if plan.timeline:
-        first = plan.timeline[0]
-        return str(PageToken.before(first.event.depth, first.position))
+        return str(SyncToken(plan.timeline[0].position - 1))
     # Of what came nothing passed the filter; or nothing came.
     return str(SyncToken(window.upto if plan.whole or plan.limited else window.since))
 

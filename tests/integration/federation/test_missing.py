@@ -1,5 +1,6 @@
 """What lies between what we have and what comes: asked for, placed in order; where it ends, the state is asked for."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,9 +114,27 @@ async def test_a_gap_that_is_not_closed_takes_the_state_that_the_sender_tells(wr
     # The gap is known, and filled when it is read.
     back = {"pdus": list(reversed(pdus[:3]))}
     writer.server.answers("GET", f"{V1}/backfill/{q(writer.room)}", back)
-    page = await alice.get(f"/rooms/{q(writer.room)}/messages", dir="b", limit=100)
+    path = f"/rooms/{q(writer.room)}/messages"
+    page = await alice.get(path, dir="b", limit=100)
     bodies = [event["content"].get("body") for event in page["chunk"] if event["type"] == "m.room.message"]
     assert bodies == ["4", "3", "2", "1", "0"]
+    page = await alice.get(path, dir="b", limit=3, **{"from": joined["timeline"]["prev_batch"]})
+    assert [event["content"].get("body") for event in page["chunk"]] == ["2", "1", "0"]
+
+
+async def test_what_came_late_hides_nothing_that_was_before_it(writer: Writer, alice: Client) -> None:
+    late = await writer.pdu("late")
+    for number in range(4):
+        await alice.send(writer.room, str(number))
+    await writer.send(late)
+    for number in range(4, 7):
+        await alice.send(writer.room, str(number))
+    four = json.dumps({"room": {"timeline": {"limit": 4}}})
+    timeline = (await alice.sync(filter=four))["rooms"]["join"][writer.room]["timeline"]
+    assert [event["content"]["body"] for event in timeline["events"]] == ["late", "4", "5", "6"]
+    back = {"dir": "b", "limit": 4, "from": timeline["prev_batch"]}
+    page = await alice.get(f"/rooms/{q(writer.room)}/messages", **back)
+    assert [event["content"]["body"] for event in page["chunk"]] == ["3", "2", "1", "0"]
 
 
 async def test_a_server_that_does_not_tell_what_its_event_follows_is_not_heard(writer: Writer) -> None:

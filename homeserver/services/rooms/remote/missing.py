@@ -32,17 +32,20 @@ class MissingEvents:
         for _ in range(MAX_ROUNDS):
             if not lacking:
                 break
-            events = await self._ask(latest, budget)
+            events, is_all = await self._ask(latest, budget)
             new = reached(lacking, {one.event_id: one for one in events if one.event_id not in found})
             if not new:
                 break
             found |= new
+            if is_all:
+                break
             named = {prev for one in new.values() for prev in one.prev_events} | set(lacking)
             lacking = await self._gathering.missing(named - found.keys())
             latest = [one.event_id for one in new.values() if not set(one.prev_events) <= found.keys()]
         return in_prev_order(found.values())
 
-    async def _ask(self, latest: list[EventId], budget: Budget) -> list[Event]:
+    async def _ask(self, latest: list[EventId], budget: Budget) -> tuple[list[Event], bool]:
+        """What the server tells, and whether that is all that it has to tell."""
         head = await self._heads.get(budget.room_id)
         asked = self._peers.missing_events(
             budget.origin,
@@ -54,9 +57,9 @@ class MissingEvents:
         try:
             pdus = await self._gathering.ask(budget, asked)
         except RemoteError:
-            return []
+            return [], True
         events = await self._checks.events_of(pdus, budget.version)
-        return [one for one in events if one.room_id == budget.room_id]
+        return [one for one in events if one.room_id == budget.room_id], len(pdus) < LIMIT
 
 
 def reached(start: Iterable[EventId], events: dict[EventId, Event]) -> dict[EventId, Event]:
