@@ -71,6 +71,7 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
             tasks=core.tasks,
             enabled=core.config.server.presence.is_tracked,
             sharing_a_room=members.sharing_a_room,
+            is_local=core.is_local,
         ),
         push_rules=push_rules,
         judging=judging,

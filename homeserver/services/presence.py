@@ -59,6 +59,7 @@ class Presence:
         tasks: Tasks,
         enabled: bool,
         sharing_a_room: SharingARoom,
+        is_local: Callable[[str], bool],
     ) -> None:
         self._database = database
         self._committer = committer
@@ -66,15 +67,16 @@ class Presence:
         self._tasks = tasks
         self._enabled = enabled
         self._sharing_a_room = sharing_a_room
+        self._is_local = is_local
         self._known: dict[str, PresenceRow] = {}
         self._syncing: dict[str, _Present] = {}
 
     async def load(self) -> None:
-        """Reads what is known of those who are not offline; and looks after them from now on."""
+        """Reads what is known of those who are not offline; and looks after ours of them from now on."""
         self._known = await self._database.read(presence.find_not_offline)
         if self._enabled:
-            for user_id in self._known:
-                self._syncing[user_id] = _Present(self._clock.seconds())
+            ours = [user_id for user_id in self._known if self._is_local(UserId(user_id).domain)]
+            self._syncing.update((user_id, _Present(self._clock.seconds())) for user_id in ours)
             self._tasks.repeat("presence.look", LOOK_EVERY_S, self._look)
 
     def read_stream(self, entries: list[Entry]) -> None:

@@ -56,7 +56,7 @@ async def test_another_users_password_proves_nothing(server: Server) -> None:
     alice = await server.register()
     bob = await server.register("bob", "another horse")
     response = await change_password(alice, auth=bob.auth)
-    assert (response.status, response.errcode) == (401, "M_FORBIDDEN")
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
     assert (await server.login_as("alice")).status == 200
 
 
