@@ -16,7 +16,7 @@ from storage.change import Change
 from storage.destinations import Failing
 
 GONE = ServerName("gone.test")
-MINUTE, HOUR = 60_000, 3_600_000
+QUICK, MINUTE, HOUR = 4_000, 60_000, 3_600_000
 
 
 class Store:
@@ -38,7 +38,7 @@ class Store:
 
 
 class World:
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, first_ms: int = MINUTE) -> None:
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
         self.store = store or Store()
@@ -55,7 +55,7 @@ class World:
             clock=clock,
             tasks=Tasks(clock=clock, metrics=metrics),
             metrics=metrics,
-            back_off=BackOff(first_ms=MINUTE, factor=2.0, longest_ms=HOUR),
+            back_off=BackOff(first_ms=first_ms, factor=2.0, longest_ms=HOUR),
             chance=lambda: 0.0,
         )
 
@@ -70,31 +70,42 @@ class World:
         at_ms = self.destinations.retry_at_ms(name)
         return 0 if at_ms is None else at_ms - self.now_ms
 
+    def pauses(self, count: int) -> list[float]:
+        """In seconds: those after so many failures."""
+        pauses = []
+        for _ in range(count):
+            self.fail()
+            pauses.append(self.pause_ms() / 1000)
+            self.reactor.advance(self.pause_ms() / 1000)
+            assert self.pause_ms() == 0
+        return pauses
+
 
 def test_each_failure_doubles_the_pause_up_to_an_hour() -> None:
-    world, pauses = World(), []
-    for _ in range(8):
-        world.fail()
-        pauses.append(world.pause_ms() // MINUTE)
-        world.reactor.advance(world.pause_ms() / 1000)
-        assert world.pause_ms() == 0
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert World().pauses(9)[2:] == [60, 120, 240, 480, 960, 1920, 3600]
+
+
+def test_a_server_that_is_restarted_is_asked_again_soon() -> None:
+    assert World().pauses(3) == [4, 16, 60]
+    assert World(first_ms=1000).pauses(3) == [1, 2, 4], "whoever wants it shorter"
 
 
 def test_jitter_only_shortens_the_pause() -> None:
     world = World()
     world.destinations._chance = lambda: 1.0
-    world.fail()
-    assert world.pause_ms() == 0.8 * MINUTE
+    pauses = world.pauses(14)
+    assert pauses[0] == 3.2
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 0.8 * HOUR / 1000
 
 
 def test_nobody_is_asked_during_the_pause() -> None:
     world = World()
     world.destinations.check(GONE)
     world.fail()
-    with pytest.raises(Unreachable, match="60 s"):
+    with pytest.raises(Unreachable, match="4 s"):
         world.destinations.check(GONE)
-    world.reactor.advance(60)
+    world.reactor.advance(4)
     world.destinations.check(GONE)
 
 
@@ -104,7 +115,7 @@ def test_requests_that_fail_together_count_once() -> None:
     world.reactor.advance(10)
     for _ in range(50):
         world.destinations.failed(GONE, asked_at_ms)
-    assert world.pause_ms() == MINUTE
+    assert world.pause_ms() == QUICK
 
 
 def test_an_answer_ends_it() -> None:
@@ -114,7 +125,7 @@ def test_an_answer_ends_it() -> None:
     world.destinations.heard_from(GONE)
     assert (world.pause_ms(), up) == (0, [GONE])
     world.fail()
-    assert world.pause_ms() == MINUTE
+    assert world.pause_ms() == QUICK
 
 
 def test_news_that_come_late_do_not_undo_what_was_since() -> None:
@@ -125,7 +136,7 @@ def test_news_that_come_late_do_not_undo_what_was_since() -> None:
     world.reactor.advance(1)
     world.fail()
     world.destinations.read_stream(held)
-    assert world.pause_ms() == MINUTE
+    assert world.pause_ms() == QUICK
 
 
 def _holding(held: list[Any]) -> Any:
@@ -160,7 +171,7 @@ async def test_it_outlives_a_restart() -> None:
     world.reactor.advance(1)
     after = World(world.store)
     await after.destinations.load()
-    assert after.pause_ms() == MINUTE
+    assert after.pause_ms() == QUICK
     after.destinations.answered(GONE)
     after.reactor.advance(1)
     assert after.store.rows == {}
