@@ -90,7 +90,10 @@ class RemoteUpdates:
     async def _take(self, update: Update) -> None:
         state = await self._find(update.user_id)
         if state is None:
-            return await self._announce_unkept(update.user_id)
+            # A server so introduces a user who came into a room: that they came is told already, and there are no keys.
+            if update.prev_ids or update.keys is not None:
+                await self._announce_unkept(update.user_id)
+            return
         verdict = judge(state, update)
         if verdict is Verdict.NEXT:
             change = Change()

@@ -173,6 +173,15 @@ async def test_of_a_user_whose_list_is_not_kept_only_the_change_is_told(network:
     assert mallory.fetches == 0
 
 
+async def test_the_introduction_of_a_user_without_keys_is_no_change(network: Network) -> None:
+    one, evil = await network.start("one.test"), FakeServer(network, "evil.test")
+    alice, mallory = await one.register("alice"), Mallory(evil)
+    await share_room(1, [one], [alice.user_id, mallory.user_id])
+    await alice.sync()
+    await mallory.tell(6, [])
+    assert not one.rows("SELECT 1 FROM stream WHERE kind = 'device_list' AND user_id = %s", mallory.user_id)
+
+
 async def test_of_a_user_who_shares_no_room_nothing_is_told(network: Network) -> None:
     one, evil = await network.start("one.test"), FakeServer(network, "evil.test")
     mallory = Mallory(evil)
