@@ -116,7 +116,7 @@ class Network:
         for name, homeserver in self.homeservers.items():
             if name in self.peers:
                 await self.stop(name)
-            self._postgres.drop(homeserver.dsn)
+            self._postgres.give_back(homeserver.dsn)
 
     def cut(self, one: str, other: str) -> None:
         """These two do not reach each other any more."""

@@ -65,7 +65,7 @@ class World:
     async def close(self) -> None:
         for server, dsn in self._running:
             await server.stop()
-            self._postgres.drop(dsn)
+            self._postgres.give_back(dsn)
 
 
 @pytest_twisted.async_yield_fixture
