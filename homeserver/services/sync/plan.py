@@ -63,16 +63,29 @@ def unbroken(events: Sequence[StoredEvent], visible: Sequence[StoredEvent]) -> l
     return list(events[first:])
 
 
-def after_void(events: Sequence[StoredEvent], state: Mapping[StateKey, int]) -> Sequence[StoredEvent]:
+def lost(events: Sequence[StoredEvent], state: Mapping[StateKey, int]) -> dict[StateKey, int]:
+    """The newest state events that are not in the state at the end of the events."""
+    return {key: nid for key, nid in newest_state(events).items() if state.get(key) != nid}
+
+
+def after_void(
+    events: Sequence[StoredEvent], state: Mapping[StateKey, int], members: Mapping[int, StoredEvent]
+) -> list[StoredEvent]:
     """The events after the last that left a key other than it is in the state at their end.
 
     A client takes each state event of a timeline for the state from there on; it hears nothing when state resolution
-    takes it back.
+    takes it back. Of a member whose name alone is another this is the lesser harm, next to messages that are not seen.
+    `members`: the member events of the state beside which others have lost.
     """
-    newest = newest_state(events)
-    void = {nid for key, nid in newest.items() if state.get(key) != nid}
-    lost = [index for index, stored in enumerate(events) if stored.nid in void]
-    return events[lost[-1] + 1 :] if lost else events
+    void = lost(events, state)
+    by_nid = {stored.nid: stored for stored in events}
+    for key, nid in list(void.items()):
+        now = members.get(state.get(key, 0))
+        if now is not None and now.event.membership == by_nid[nid].event.membership:
+            del void[key]
+    nids = set(void.values())
+    last = [index for index, stored in enumerate(events) if stored.nid in nids]
+    return list(events[last[-1] + 1 :]) if last else list(events)
 
 
 def is_wanted(stored: StoredEvent, wanted: EventFilter, window: Window) -> bool:

@@ -10,16 +10,9 @@ from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import RoomMoved
-from homeserver.services.sync.plan import (
-    Plan,
-    after_void,
-    changed_outside,
-    choose_timeline,
-    newest_state,
-    unbroken,
-    undo,
-)
+from homeserver.services.sync.plan import Plan, changed_outside, choose_timeline, newest_state, unbroken, undo
 from homeserver.services.sync.request import Window
+from homeserver.services.sync.void import without_void
 from storage import state
 from storage.database import Database
 from storage.events import Events
@@ -48,7 +41,7 @@ class RoomsSince:
         if moved.is_resolved and not window.request.use_state_after:
             keys = list(newest_state(events))
             now = await self._database.read(state.at_position, room_nid, window.upto, keys)
-            complete, events = events, list(after_void(events, now))
+            complete, events = events, await without_void(self._events, events, now)
             has_gap = has_gap or len(events) < len(complete)
         choose_timeline(plan, events, window, has_gap=has_gap)
         if moved.has_gap or moved.is_resolved:

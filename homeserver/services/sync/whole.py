@@ -11,9 +11,10 @@ from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.sync.as_of import AsOf
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import RoomMoved
-from homeserver.services.sync.plan import Plan, after_void, choose_timeline, unbroken, undo
+from homeserver.services.sync.plan import Plan, choose_timeline, unbroken, undo
 from homeserver.services.sync.request import Window
 from homeserver.services.sync.slices import Slices
+from homeserver.services.sync.void import without_void
 from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.memberships import Membership
@@ -62,7 +63,7 @@ class WholeRooms:
         unbroken_events = unbroken(events, seen.events)
         plan.state = await self._as_of.state(head, window.upto)
         if not window.request.use_state_after:
-            unbroken_events = list(after_void(unbroken_events, plan.state))
+            unbroken_events = await without_void(self._events, unbroken_events, plan.state)
         has_gap = has_more or len(unbroken_events) < len(events)
         # A client that has been in the room before must not take these events for what follows those it knows.
         is_new = not window.is_initial and not window.request.full_state

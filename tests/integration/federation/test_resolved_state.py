@@ -108,6 +108,21 @@ async def test_a_state_event_that_lost_is_not_taken_for_the_state(
     assert joined["timeline"]["limited"]
 
 
+async def test_a_name_that_lost_hides_no_messages(writers: tuple[Writer, Writer], alice: Client) -> None:
+    admin, moderator = writers
+    fields = {"type": "m.room.member", "state_key": moderator.user_id}
+    older, ours = [
+        await moderator.pdu(content={"membership": "join", "displayname": name}, **fields) for name in ("older", "ours")
+    ]
+    await moderator.send(ours)
+    await alice.sync()
+    await moderator.send(older)
+    await moderator.say("seen", prev=[older])
+    assert (await admin.state("m.room.member", moderator.user_id))["displayname"] == "ours"
+    timeline = (await alice.sync())["rooms"]["join"][admin.room]["timeline"]
+    assert [event["content"].get("body") for event in timeline["events"]] == [None, "seen"]
+
+
 async def test_memberships_follow_the_state(writers: tuple[Writer, Writer], alice: Client, host: Homeserver) -> None:
     admin, moderator = writers
     victim = await Writer(admin.server, host, admin.room, "victim").join()
