@@ -136,7 +136,7 @@ async def test_previews_are_off_unless_they_are_switched_on(start_homeserver: An
 async def close(*servers: Any) -> None:
     """Closes the connections that are kept for the next page."""
     for hs in servers:
-        for api in hs.server._apis:
+        for api in hs.server._apis.client:
             previews = getattr(api, "_previews", None)
             if isinstance(previews, Previews):
                 await previews.close()
