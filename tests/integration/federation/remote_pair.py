@@ -73,14 +73,14 @@ async def room_part(client: Client, kind: str, room: str) -> Json:
     return part
 
 
-async def has_text(client: Client, room: str, text: str) -> None:
-    """Comes back when the message has arrived."""
+async def has_text(client: Client, room: str, *texts: str) -> None:
+    """Comes back when the messages have arrived. One answer may bring several: who waits for them waits once."""
     seen: list[str] = []
 
     def look(answer: Json) -> bool:
         part = answer.get("rooms", {}).get("join", {}).get(room, {})
         seen.extend(event["content"].get("body", "") for event in part.get("timeline", {}).get("events", []))
-        return text in seen
+        return set(texts) <= set(seen)
 
     await sync_until(client, look)
 

@@ -1,4 +1,4 @@
-"""More than a thousand servers that do not answer cost nothing; two homeservers that lost each other find together again."""
+"""More than a thousand servers that do not answer cost nothing; two homeservers that lost each other meet again."""
 
 from typing import Any
 
@@ -96,8 +96,7 @@ async def test_a_server_that_was_down_hears_what_happened_when_it_is_up_again(ne
     bob = bob.at(two)
     await bob.send(room, "I am back")
     await has_text(alice, room, "I am back")
-    for number in range(3):
-        await has_text(bob, room, f"meanwhile {number}")
+    await has_text(bob, room, *(f"meanwhile {number}" for number in range(3)))
 
 
 async def test_what_is_doubled_on_the_way_is_told_once(network: Network) -> None:
