@@ -97,8 +97,9 @@ async def told_all(hs: Homeserver) -> None:
 
 
 async def shared_room(hs: Homeserver, alice: Client, *servers: Listening, **body: Any) -> str:
-    """A room of alice's with a user of each of the servers."""
+    """A room of alice's with a user of each of the servers, who have been told of her devices."""
     room = await alice.create_room(**body)
     for server in servers:
         await server.enter(hs, room)
+    await until(lambda: all(server.contents("m.device_list_update") for server in servers))
     return room
