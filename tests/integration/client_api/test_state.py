@@ -88,7 +88,7 @@ async def test_the_rules_keep_what_only_they_may_change(hs: Homeserver) -> None:
     alice, bob = await hs.register("alice"), await hs.register("bob")
     room = await alice.create_room()
     await bob.join(room)
-    assert await refused(alice, "PUT", path_of(room, "/m.room.create"), {}) == (403, "M_FORBIDDEN")
+    assert await refused(alice, "PUT", path_of(room, "/m.room.create"), {}) == (400, "M_UNKNOWN")
     levels = {"users": {bob.user_id: "high"}}
     assert await refused(alice, "PUT", path_of(room, "/m.room.power_levels"), levels) == (403, "M_FORBIDDEN")
     assert await refused(alice, "PUT", path_of(room, f"/org.test/{q(bob.user_id)}"), {}) == (403, "M_FORBIDDEN")

@@ -85,7 +85,6 @@ async def test_a_plain_member_has_no_power(world: Furnished, attacker: Attacker)
         ("PUT", f"{room}/state/m.room.name/", {"name": "mine"}),
         ("PUT", f"{room}/state/m.room.power_levels/", {"users": {me: 100}}),
         ("PUT", f"{room}/state/m.room.join_rules/", {"join_rule": "public"}),
-        ("PUT", f"{room}/state/m.room.create/", {}),
         ("PUT", f"{room}/state/m.room.server_acl/", {"allow": ["*"]}),
         ("PUT", f"{room}/state/m.some.type/{q(world.admin.user_id)}", {"a": 1}),
         ("PUT", f"{room}/state/m.room.member/{q(world.admin.user_id)}", {"membership": "leave"}),
