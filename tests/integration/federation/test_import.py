@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import pytest_twisted
 
+from tests.integration.federation.remote_pair import until_member
 from tests.support.consistency import faults
 from tests.support.federation import Network
 from tests.support.homeserver import Client, q
@@ -82,6 +83,7 @@ async def test_who_comes_back_finds_a_gap_and_the_state_of_today(alice: Client, 
     await bob.send(room, "hello")
     await bob.leave(room)
     await bob.sync()
+    await until_member(alice, room, bob.user_id, "leave")
     for number in range(3):
         await alice.send(room, f"while away {number}")
     await alice.set_state(room, "m.room.name", {"name": "Orchard"})
