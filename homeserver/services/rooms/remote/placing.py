@@ -29,7 +29,7 @@ from homeserver.services.rooms.remote.judging import (
 from homeserver.services.rooms.remote.rows import Placed, Rows
 from homeserver.services.rooms.remote.state_before import Settled, StateBefore, difference
 from matrix.errors import AuthRuleFailed, Forbidden, MatrixError
-from matrix.events import StateKey
+from matrix.events import Event, StateKey
 from storage.change import AlreadyThere, Change, HeadMoved
 from storage.commit import Committer
 from storage.events import Events, StoredEvent
@@ -110,12 +110,9 @@ class Placing:
         head = await self._heads.get(event.room_id)
         if by_auth is ACCEPTED and not arrival.told and _is_linear(event.prev_events, head.extremities):
             judged_by = await self._heads.state_events(head, keys_judging(event))
-            try:
-                check_by_state(event, judged_by)
-            except AuthRuleFailed:
-                pass  # stored with what it was judged by, as any other
-            else:
+            if _passes(event, judged_by):
                 return await self._append(arrival, known, head, judged_by)
+        # What is refused by the room's state is stored with what it was judged by, as any other event.
         return await self._decide_off_line(arrival, known, by_auth, strict)
 
     async def _append(
@@ -235,6 +232,14 @@ def _judge_by_auth_events(arrival: Arrival) -> Verdict:
     except AuthRuleFailed as error:
         return rejected(error)
     return ACCEPTED
+
+
+def _passes(event: Event, state: StateEvents) -> bool:
+    try:
+        check_by_state(event, state)
+    except AuthRuleFailed:
+        return False
+    return True
 
 
 def _is_linear(prev_events: Sequence[str], extremities: Sequence[Extremity]) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from federation.outbound.errors import RemoteError
 from homeserver.runtime.linearizer import Linearizer
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.remote.arrival import Arrival, Beside, Outcome, Verdict
+from homeserver.services.rooms.remote.arrival import Arrival, Beside, Outcome
 from homeserver.services.rooms.remote.gathering import Budget, Gathering
 from homeserver.services.rooms.remote.judging import is_outlier
 from homeserver.services.rooms.remote.missing import MissingEvents
@@ -98,6 +98,8 @@ class Receiver:
         if await self._is_placed(event.event_id):
             return
         for before in await self._missing.before(event, budget):
+            if await self._is_placed(before.event_id):
+                continue
             try:
                 await self._place(before, budget)
             except (RemoteError, NotFound) as error:
@@ -106,9 +108,7 @@ class Receiver:
             raise RemoteError(budget.origin, f"it does not tell what {event.event_id} follows")
         await self._place(event, budget)
 
-    async def _place(self, event: Event, budget: Budget) -> Verdict:
-        if await self._is_placed(event.event_id):
-            return Verdict(Outcome.ACCEPTED)
+    async def _place(self, event: Event, budget: Budget) -> None:
         # The state first: it brings auth events along.
         told = {
             event_id: await self._gathering.state_after(event_id, budget)
@@ -122,7 +122,6 @@ class Receiver:
         _, verdict = await self._placing.place(arrival)
         if verdict.outcome is not Outcome.ACCEPTED:
             logger.info("%s in %s: %s, %s", event.event_id, event.room_id, verdict.outcome.name, verdict.reason)
-        return verdict
 
     async def _is_placed(self, event_id: EventId) -> bool:
         known = await self._events.find(event_id)
