@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as TwistedTimeout
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IConnector, IConsumer, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -74,6 +75,10 @@ DEFAULT_BOUNDS = Bounds()
 
 class FetchFailed(Exception):
     """No usable answer: refused address, network fault, time or size limit, too many redirects."""
+
+
+class FetchTimedOut(FetchFailed):
+    """The time was up before the answer was whole, or before there was a connection."""
 
 
 @frozen
@@ -185,7 +190,7 @@ class OutgoingHttp:
         except Exception as error:
             if timer.active():
                 raise
-            raise FetchFailed(f"no answer in {bounds.timeout_s:g} s") from error
+            raise FetchTimedOut(f"no answer in {bounds.timeout_s:g} s") from error
         finally:
             if timer.active():
                 timer.cancel()
@@ -204,7 +209,7 @@ class OutgoingHttp:
             try:
                 response = await running.addTimeout(bounds.timeout_s, self._reactor)
             except TwistedTimeout as error:
-                raise FetchFailed(f"no answer in {bounds.timeout_s:g} s") from error
+                raise FetchTimedOut(f"no answer in {bounds.timeout_s:g} s") from error
             body = ResponseBody(self._reactor, bounds.timeout_s)
             response.deliverBody(body)  # type: ignore[no-untyped-call]
             location = response.headers.getRawHeaders("location")
@@ -234,6 +239,8 @@ class OutgoingHttp:
             return await self._agent.request(asked.method.encode(), url, asked.headers, producer)
         except AddressRefused as error:
             raise FetchFailed(str(error)) from error
+        except ConnectTimeout as error:
+            raise FetchTimedOut("no connection in time") from error
         except (*_NETWORK_ERRORS, ValueError) as error:
             raise FetchFailed(f"{type(error).__name__}: {error}"[:300]) from error
 
