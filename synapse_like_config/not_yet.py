@@ -39,7 +39,6 @@ NOT_YET = frozenset(
         "remote_media_download_per_second",
         "retention",
         "room_prejoin_state",
-        "server_notices",
         "soft_file_limit",
         "sso",
         "use_appservice_legacy_authorization",

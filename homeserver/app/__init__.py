@@ -17,6 +17,7 @@ from homeserver.app.federation import Federation, build_federation, federation_a
 from homeserver.app.federation_queue import Sending, build_hosts, build_sending, transaction_apis
 from homeserver.app.for_servers import ForServers, build_acls, build_turns
 from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
+from homeserver.app.notices import notice_apis
 from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
@@ -271,6 +272,7 @@ async def assemble(core: Core) -> Server:
         *sync_apis(core, users, rooms, syncing),
         *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
+        *await notice_apis(core, users, rooms, changes),
     ]
     await rooms.presence.load()
     start_upkeep(core, users)

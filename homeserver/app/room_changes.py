@@ -8,7 +8,7 @@ from homeserver.app.core import Core
 from homeserver.app.federation import Federation
 from homeserver.app.remote_membership import Deciding, RemoteMemberships, build_remote_memberships
 from homeserver.app.rooms import Rooms
-from homeserver.app.settings import Limits
+from homeserver.app.settings import Limits, notices_sender
 from homeserver.app.users import Users
 from homeserver.client_api.aliases import AliasesApi
 from homeserver.client_api.create_room import CreateRoomApi
@@ -32,6 +32,7 @@ from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_membership import LocalMembership
 from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.membership import Membership
+from homeserver.services.rooms.notice_rooms import NoticeRooms
 from homeserver.services.rooms.public_rooms import PublicRooms
 from homeserver.services.rooms.remote_public_rooms import RemotePublicRooms
 from homeserver.services.rooms.remote_rooms import RemoteRooms
@@ -56,6 +57,7 @@ class RoomChanges:
     hierarchy: Hierarchy
     membership: Membership
     names: RoomNames
+    notice_rooms: NoticeRooms
     public_rooms: PublicRooms
     remote: RemoteMemberships
     room_state: RoomState
@@ -97,6 +99,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
         committer=committer,
         change_push_rules=rooms.push_rules.change,
     )
+    notice_rooms = NoticeRooms(sender=notices_sender(core.config), heads=heads, members=members)
     membership = Membership(
         local=LocalMembership(
             intake=intake,
@@ -110,6 +113,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
         following=following,
         invite_permission=permission,
         is_local=core.is_local,
+        check_may_leave=notice_rooms.check_may_leave,
     )
     public_rooms = PublicRooms(database=database, is_enabled=config.enable_room_list_search)
     storage.read_by(public_rooms.read_stream)
@@ -145,6 +149,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
         membership=membership,
         identity_servers=users.contacts.identity_servers,
         names=names,
+        notice_rooms=notice_rooms,
         public_rooms=public_rooms,
         remote=remote,
         room_state=RoomState(heads=heads, members=members, events=events, database=database, clock=core.clock),

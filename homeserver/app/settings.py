@@ -11,6 +11,7 @@ from homeserver.services.users.settings import (
     RegistrationSettings,
     SessionSettings,
 )
+from matrix.ids import UserId
 from synapse_like_config import Config
 from synapse_like_config.units import Rate
 
@@ -23,6 +24,12 @@ class Limits:
 
     def make(self, rate: Rate) -> RateLimit:
         return RateLimit(rate.per_second, rate.burst_count, self.clock)
+
+
+def notices_sender(config: Config) -> UserId | None:
+    """In whose name the server sends notices, if it does."""
+    localpart = config.users.server_notices.system_mxid_localpart
+    return None if localpart is None else UserId.parse(f"@{localpart}:{config.server.server_name}")
 
 
 @frozen(kw_only=True)

@@ -150,6 +150,7 @@ def _configuration(place: Place) -> dict[str, Any]:
         "room_list_publication_rules": [{"action": "allow"}],
         "login_via_existing_session": {"enabled": True},
         "federation_rr_transactions_per_room_per_second": 9999,
+        "server_notices": {"system_mxid_localpart": "_server", "room_name": "Server Alert"},
         **_FREE_LIMITS,
     }
 

@@ -6,7 +6,7 @@ them, another server leads (remote_membership/); and who is of another server is
 Source: client-server API, "Room membership"; server-server API, "Joining Rooms", "Inviting to a room".
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from homeserver.services.rooms.following import Following
 from homeserver.services.rooms.invite_permission import InvitePermission
@@ -20,6 +20,8 @@ from matrix.errors import BadRequest
 from matrix.events import Json
 from matrix.ids import EventId, RoomId, ServerName, UserId
 
+# May the user leave the room, if they wish to? Raises: Forbidden.
+CheckMayLeave = Callable[[UserId, RoomId], Awaitable[None]]
 MEMBERSHIPS = frozenset(("join", "invite", "leave", "ban", "knock"))
 
 
@@ -38,6 +40,7 @@ class Membership:
         following: Following,
         invite_permission: InvitePermission,
         is_local: IsLocal,
+        check_may_leave: CheckMayLeave,
     ) -> None:
         self._local = local
         self._remote = remote
@@ -45,6 +48,7 @@ class Membership:
         self._following = following
         self._invite_permission = invite_permission
         self._is_local = is_local
+        self._check_may_leave = check_may_leave
 
     async def join(
         self,
@@ -131,6 +135,9 @@ class Membership:
         return event.event_id
 
     async def _leave(self, wish: Wish) -> EventId:
+        if wish.is_limited:
+            # Whose account ends leaves all rooms, whatever they may wish.
+            await self._check_may_leave(wish.target, wish.room_id)
         left = await self._remote.leave(wish)
         return await self._local.change(wish) if left is None else left
 
