@@ -1,0 +1,1 @@
+"""Bridges to other networks. Each runs in a process of its own: `hearth bridge NAME`."""
