@@ -5,15 +5,12 @@ Source: server-server API, "Published Room Directory".
 
 from federation.inbound.routes import V1, ServerApi, origin_of, server_route
 from homeserver.runtime.turns import Turns
-from homeserver.services.rooms.directory import OWN
 from homeserver.services.rooms.public_rooms import MAX_LIMIT, PageQuery, PublicRooms
+from homeserver.services.rooms.public_rooms_query import list_of, room_types_of
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
-from matrix.errors import BadRequest, Forbidden, InvalidParam
-from storage.published_rooms import RoomList
-
-MAX_TYPES = 100
+from matrix.errors import Forbidden
 
 
 class PublicRoomsForServersApi(ServerApi):
@@ -41,32 +38,8 @@ class PublicRoomsForServersApi(ServerApi):
             limit=fields.integer("limit", 0, minimum=0, clamp=MAX_LIMIT) or MAX_LIMIT,
             since=fields.optional_text("since") or None,
             search=wanted.text("generic_search_term", ""),
-            room_types=_room_types(wanted),
-            of=_list_of(fields),
+            room_types=room_types_of(wanted),
+            of=list_of(fields),
             for_servers=True,
         )
         return await self._public_rooms.page(query)
-
-
-def _room_types(wanted: Fields) -> frozenset[str | None] | None:
-    if wanted.raw.get("room_types") is None:
-        return None
-    types = wanted.items("room_types", max_items=MAX_TYPES)
-    if not all(one is None or isinstance(one, str) for one in types):
-        raise BadRequest("filter.room_types must hold strings and null")
-    return frozenset(types)
-
-
-def _list_of(fields: Fields) -> RoomList | None:
-    """An instance id is an application service's id and its network's, as /thirdparty/protocols gives it."""
-    instance = fields.optional_text("third_party_instance_id")
-    if fields.boolean("include_all_networks", False):
-        if instance:
-            raise InvalidParam("Can't use include_all_networks with an explicit third_party_instance_id")
-        return None
-    if not instance:
-        return OWN
-    appservice_id, separator, network_id = instance.partition("|")
-    if not separator:
-        raise InvalidParam("Invalid third_party_instance_id")
-    return RoomList(appservice_id, network_id)

@@ -3,14 +3,15 @@
 Source: client-server API, "Published room directory"; application service API, "Application service room directories".
 """
 
-from homeserver.services.rooms.directory import OWN, Directory
+from homeserver.services.rooms.directory import Directory
 from homeserver.services.rooms.public_rooms import MAX_LIMIT, PageQuery, PublicRooms
+from homeserver.services.rooms.public_rooms_query import list_of, room_types_of
 from homeserver.services.rooms.remote_public_rooms import RemotePublicRooms
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import BadRequest, InvalidParam, MatrixError
+from matrix.errors import InvalidParam, MatrixError
 from matrix.ids import RoomId, ServerName
 from storage.published_rooms import RoomList
 
@@ -98,32 +99,10 @@ def _since(fields: Fields) -> str | None:
 
 def _parse(body: Fields) -> PageQuery:
     wanted = body.optional_object("filter") or Fields({})
-    instance, everywhere = body.optional_text("third_party_instance_id"), body.boolean("include_all_networks", False)
-    if instance is not None and everywhere:
-        raise InvalidParam("Can't use include_all_networks with an explicit third_party_instance_id")
     return PageQuery(
         limit=_limit(body),
         since=_since(body),
         search=wanted.text("generic_search_term", ""),
-        room_types=_room_types(wanted),
-        of=None if everywhere else _network(instance),
+        room_types=room_types_of(wanted),
+        of=list_of(body),
     )
-
-
-def _room_types(wanted: Fields) -> frozenset[str | None] | None:
-    if wanted.raw.get("room_types") is None:
-        return None
-    types = wanted.items("room_types", max_items=100)
-    if not all(one is None or isinstance(one, str) for one in types):
-        raise BadRequest("filter.room_types must hold strings and null")
-    return frozenset(types)
-
-
-def _network(instance: str | None) -> RoomList:
-    """An instance id is ours: the service's id and its network's, as /thirdparty/protocols gives it."""
-    if not instance:
-        return OWN
-    appservice_id, separator, network_id = instance.partition("|")
-    if not separator:
-        raise InvalidParam("Invalid third_party_instance_id")
-    return RoomList(appservice_id, network_id)

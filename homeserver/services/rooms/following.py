@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from attrs import evolve
 
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
 from matrix.auth_needs import CREATE
 from matrix.ids import RoomId, UserId
-from matrix.push_rules import Rule, Ruleset, put_rule
+from matrix.push_rules import Ruleset, follow_room
 from storage import account_data
 from storage.account_data import TAG
 from storage.change import Change, Entry, Kind
@@ -85,14 +84,7 @@ class Following:
         await self._committer(change.run(lambda cur: put(cur, user_id, "", DIRECT, decide, entry.position)))
 
     async def _copy_push_rules(self, user_id: UserId, old: RoomId, new: RoomId) -> None:
-        def copy(ruleset: Ruleset) -> Ruleset:
-            for rule in ruleset.rules:
-                copied = _for_room(rule, old, new)
-                if copied is not None and ruleset.find(copied.kind, copied.rule_id) is None:
-                    ruleset = put_rule(ruleset, copied, after=rule.rule_id)
-            return ruleset
-
-        await self._change_push_rules(user_id, copy)
+        await self._change_push_rules(user_id, lambda ruleset: follow_room(ruleset, old, new))
 
 
 def _with_new(content: str | None, old: str, new: str) -> dict[str, Any] | None:
@@ -106,20 +98,3 @@ def _with_new(content: str | None, old: str, new: str) -> dict[str, Any] | None:
             direct[user_id] = [*rooms, new]
             changed = True
     return direct if changed else None
-
-
-def _for_room(rule: Rule, old: str, new: str) -> Rule | None:
-    """A rule about the old room, for the new one."""
-    if rule.rule_id == old:
-        return evolve(rule, rule_id=new, conditions=_conditions(rule, old, new))
-    conditions = _conditions(rule, old, new)
-    if conditions == rule.conditions:
-        return None
-    return evolve(rule, rule_id=f"{rule.rule_id[:100]}.{new}", conditions=conditions)
-
-
-def _conditions(rule: Rule, old: str, new: str) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {**one, "pattern": new} if one.get("key") == "room_id" and one.get("pattern") == old else one
-        for one in rule.conditions
-    )

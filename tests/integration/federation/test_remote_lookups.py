@@ -221,7 +221,7 @@ async def test_what_a_user_made_of_a_room_follows_them_into_its_successor(pair: 
     assert tags == {"tags": {"m.favourite": {"order": 0.5}}}
     assert await pair.bob.get(f"/user/{user}/account_data/m.direct") == {pair.alice.user_id: [old, new]}
     rules = (await pair.bob.get("/pushrules/"))["global"]
-    assert [rule["rule_id"] for rule in rules["room"]] == [old, new]
+    assert [rule["rule_id"] for rule in rules["room"]] == [new, old]
     (copied,) = [rule for rule in rules["override"] if rule["rule_id"] == new]
     assert copied["conditions"] == [{**condition, "pattern": new}]
     # Once only: what is taken away in the new room stays away.
