@@ -6,6 +6,7 @@ Source: application service API, "Registration".
 """
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Any, Self
 
 import yaml
@@ -88,6 +89,10 @@ class Registration:
             raise BadRegistration(reader.faults)
         return cls(**values)
 
+    def admits(self, address: str) -> bool:
+        """May the service's requests come from there?"""
+        return not self.ip_range_whitelist or any(_lies_in(address, network) for network in self.ip_range_whitelist)
+
     def owns_user(self, user_id: str) -> bool:
         """May the service act as the user, and does it hear of what concerns them? Only users of this server."""
         if user_id == self.sender:
@@ -106,6 +111,14 @@ class Registration:
 
     def has_reserved_alias(self, alias: str) -> bool:
         return _any(self.aliases, alias, exclusive=True)
+
+
+def _lies_in(address: str, network: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(network)
+    except ValueError:
+        # A unix socket has no address.
+        return False
 
 
 def _any(namespaces: tuple[Namespace, ...], text: str, *, exclusive: bool = False) -> bool:

@@ -74,6 +74,12 @@ CREATE TABLE account_data (
 )
 WITH (fillfactor='80');
 
+CREATE TABLE appservices (
+    id text NOT NULL,
+    registration text NOT NULL,
+    added_ms bigint NOT NULL
+);
+
 CREATE TABLE awaited_redactions (
     target_id text NOT NULL,
     redaction_nid bigint NOT NULL,
@@ -760,6 +766,9 @@ ALTER TABLE ONLY access_tokens
 
 ALTER TABLE ONLY account_data
     ADD CONSTRAINT account_data_pkey PRIMARY KEY (user_id, room_id, type);
+
+ALTER TABLE ONLY appservices
+    ADD CONSTRAINT appservices_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY awaited_redactions
     ADD CONSTRAINT awaited_redactions_pkey PRIMARY KEY (target_id, redaction_nid);

@@ -8,7 +8,6 @@ NOT_YET = frozenset(
         "admin_contact",
         "allow_per_room_profiles",
         "allowed_avatar_mimetypes",
-        "app_service_config_files",
         "auto_accept_invites",
         "auto_join_mxid_localpart",
         "auto_join_rooms",

@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
+from appservice.registry import Registry
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
+from homeserver.app.appservices import Appservices, build_appservices
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis, encryption_apis_for_servers
 from homeserver.app.features import feature_apis
@@ -102,6 +104,7 @@ class Server:
         users: Users,
         rooms: Rooms,
         media: Media,
+        appservices: Appservices,
         outgoing: Outgoing,
         apis: Apis,
     ) -> None:
@@ -111,6 +114,7 @@ class Server:
         self.users = users
         self.rooms = rooms
         self.media = media
+        self.appservices = appservices
         self._syncing = outgoing.syncing
         self._pushing = outgoing.pushing
         self.federation = outgoing.federation
@@ -160,9 +164,10 @@ class Server:
             router.add(MetricsApi(metrics=self.core.metrics))
         return router
 
-    def reload_certificates(self) -> None:
-        """Takes up renewed certificates; a faulty one is logged, and the old one stays."""
+    def reload(self) -> None:
+        """Takes up renewed certificates and registrations; what has a fault is logged, and the old one stays."""
         self._listeners.reload_certificates()
+        self.appservices.sources.read_files_again()
 
     async def stop(self) -> None:
         """Answers what waits, ends background work, commits what was begun, closes the database."""
@@ -239,8 +244,10 @@ async def assemble(core: Core) -> Server:
         push_rules_of=rooms.push_rules.client_form,
         share_a_room=rooms.members.share_a_room,
         remote_profile=RemoteProfiles(elsewhere=federation.client, clock=core.clock).of,
+        appservice_asks=lambda service_id: None,
     )
-    users = build_users(core, settings, hooks)
+    registry = Registry()
+    users = build_users(core, settings, hooks, registry)
     changes = build_room_changes(core, rooms, users, federation)
     encryption = build_encryption(core, rooms, federation.client)
     media = build_media(core, client=federation.client)
@@ -275,6 +282,7 @@ async def assemble(core: Core) -> Server:
         *await notice_apis(core, users, rooms, changes),
     ]
     await rooms.presence.load()
+    appservices = await build_appservices(core, registry, users)
     start_upkeep(core, users)
     acls = build_acls(core, rooms)
     sending = build_sending(core, federation, hosts)
@@ -312,6 +320,7 @@ async def assemble(core: Core) -> Server:
         users=users,
         rooms=rooms,
         media=media,
+        appservices=appservices,
         outgoing=Outgoing(syncing=syncing, pushing=pushing, federation=federation, sending=sending),
         apis=apis,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from appservice.registry import Registry
 from homeserver.admin_api.register import SharedSecretApi
 from homeserver.app.addresses import Contacts, build_contacts, contact_apis
 from homeserver.app.core import Core
@@ -23,7 +24,7 @@ from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.addresses import EmailStage
 from homeserver.services.users.appservice_login import AppserviceLogin
-from homeserver.services.users.appservices import NoAppservices
+from homeserver.services.users.appservice_tokens import AppserviceTokens, OnRequest
 from homeserver.services.users.authenticator import Authenticator
 from homeserver.services.users.deactivation import Deactivation
 from homeserver.services.users.devices import Devices
@@ -63,6 +64,7 @@ class UserHooks:
     backups_deleted: OnUser
     push_rules_of: Callable[[UserId], Awaitable[dict[str, Any]]]
     remote_profile: RemoteProfile
+    appservice_asks: OnRequest
 
 
 @frozen(kw_only=True)
@@ -87,11 +89,12 @@ class Users:
     filters: Filters
     first_user: FirstUser
     authenticator: Authenticator
+    appservice_tokens: AppserviceTokens
 
 
-def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
+def build_users(core: Core, settings: UserSettings, hooks: UserHooks, appservices: Registry) -> Users:
     db, commit, clock = core.storage.database, core.storage.committer, core.clock
-    appservices = NoAppservices()
+    appservice_tokens = AppserviceTokens(registry=appservices, on_request=hooks.appservice_asks)
     passwords = Passwords(settings=settings.passwords, reactor=core.reactor)
     sessions = Sessions(db=db, commit=commit, clock=clock, settings=settings.sessions)
     accounts = Accounts(db=db, commit=commit, sessions=sessions, passwords=passwords)
@@ -137,7 +140,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         methods={
             "m.login.password": PasswordLogin(check=check),
             "m.login.token": login_tokens,
-            "m.login.application_service": AppserviceLogin(accounts=accounts, appservices=appservices, check=check),
+            "m.login.application_service": AppserviceLogin(accounts=accounts, tokens=appservice_tokens, check=check),
         },
     )
     ui_auth = UiAuth(
@@ -188,8 +191,9 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks) -> Users:
         filters=Filters(db=db),
         first_user=FirstUser(db=db, commit=commit, registration=registration, usernames=usernames),
         authenticator=Authenticator(
-            db=db, sessions=sessions, accounts=accounts, last_seen=last_seen, appservices=appservices
+            db=db, sessions=sessions, accounts=accounts, last_seen=last_seen, appservices=appservice_tokens
         ),
+        appservice_tokens=appservice_tokens,
     )
     for part in (accounts, users.profiles, users.ignored):
         core.storage.read_by(part.hear)
@@ -212,10 +216,10 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
         RegisterApi(
             settings=settings.registration,
             registration=users.registration,
-            usernames=users.usernames,
             sessions=users.sessions,
             login=users.login,
             ui_auth=users.ui_auth,
+            appservices=users.appservice_tokens,
             limit=limits.make(rates.rc_registration),
         ),
         BeforeRegisterApi(

@@ -14,6 +14,7 @@ from homeserver.runtime.logs import LogConfigFault
 from matrix.errors import MatrixError
 from storage.database import DatabaseDown
 from storage.migrate import MigrationFault
+from synapse_like_config import ConfigFault
 
 FAILED, MISCONFIGURED = 1, 2
 
@@ -48,7 +49,7 @@ class Commands(click.Group):
 
 def explained(error: BaseException) -> Fault | None:
     """The error in the operator's words; None if it is a bug of ours."""
-    if isinstance(error, LogConfigFault):
+    if isinstance(error, LogConfigFault | ConfigFault):
         return Fault(str(error), MISCONFIGURED)
     if isinstance(error, MigrationFault):
         return Fault(str(error))

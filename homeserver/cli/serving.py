@@ -32,8 +32,8 @@ class Server(Protocol):
         """Listens."""
         ...
 
-    def reload_certificates(self) -> None:
-        """Takes up renewed certificates."""
+    def reload(self) -> None:
+        """Takes up what may change while it runs: certificates, registrations of bridges."""
         ...
 
     async def stop(self) -> None:
@@ -84,7 +84,7 @@ async def live(
     try:
         if not signals.stop_asked.called:
             await server.start()
-            signals.on_hangup.append(server.reload_certificates)
+            signals.on_hangup.append(server.reload)
             settle()
             on_ready(server)
             await signals.stop_asked

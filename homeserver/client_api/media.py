@@ -46,7 +46,7 @@ class UploadApi:
 
     @route("POST", "/_matrix/media/v1/create", "/_matrix/media/v3/create")
     async def create(self, call: Call) -> Answer:
-        self._create_limit.take(call.user.user_id)
+        self._create_limit.take(call.user.limit_key)
         announced = await self._uploads.announce(call.user.user_id)
         return {"content_uri": announced.key.uri, "unused_expires_at": announced.expires_ms}
 

@@ -32,7 +32,7 @@ class PresenceApi:
         if user_id != call.user.user_id:
             raise Forbidden("Cannot set another user's presence")
         body = call.json()
-        self._limit.take(user_id)
+        self._limit.take(call.user.limit_key)
         state = body.choice("presence", STATES)
         await self._presence.put(user_id, state, body.optional_text("status_msg", max_bytes=MAX_STATUS_BYTES))
         return {}

@@ -6,6 +6,8 @@ Source: client-server API, "Account registration", "Guest Access", "Token-authen
 from typing import Any
 
 from homeserver.runtime.ratelimit import RateLimit
+from homeserver.services.users.appservice_login import check_may_log_in
+from homeserver.services.users.appservice_tokens import AppserviceTokens
 from homeserver.services.users.login import DeviceWish, Login, read_device_name
 from homeserver.services.users.registration import CheckedEmail, NewAccount, Registration, UserInUse, Usernames
 from homeserver.services.users.registration_tokens import RegistrationTokens
@@ -16,7 +18,7 @@ from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
 from homeserver.web.router import Access, client, route
-from matrix.errors import Forbidden, LimitExceeded, MatrixError, MissingParam
+from matrix.errors import Forbidden, LimitExceeded, MissingParam
 from matrix.ids import UserId
 
 APPSERVICE = "m.login.application_service"
@@ -31,15 +33,15 @@ class RegisterApi:
         *,
         settings: RegistrationSettings,
         registration: Registration,
-        usernames: Usernames,
         sessions: Sessions,
         login: Login,
         ui_auth: UiAuth,
+        appservices: AppserviceTokens,
         limit: RateLimit,
     ) -> None:
         self._settings = settings
+        self._appservices = appservices
         self._registration = registration
-        self._usernames = usernames
         self._sessions = sessions
         self._login = login
         self._ui_auth = ui_auth
@@ -48,12 +50,12 @@ class RegisterApi:
 
     @route("POST", *client("/register"), access=Access.PUBLIC)
     async def register(self, call: Call) -> Answer:
-        self._limit.check(call.client_ip)
         body = call.json()
-        if call.query.choice("kind", ("user", "guest"), "user") == "guest":
-            return await self._register_guest(call, body)
         if body.optional_text("type") == APPSERVICE:
             return await self._register_for_appservice(call, body)
+        self._limit.check(call.client_ip)
+        if call.query.choice("kind", ("user", "guest"), "user") == "guest":
+            return await self._register_guest(call, body)
         return await self._register_user(call, body)
 
     async def _register_user(self, call: Call, body: Fields) -> Answer:
@@ -92,7 +94,7 @@ class RegisterApi:
 
     async def _check_username(self, username: str, guest: UserId | None) -> None:
         try:
-            await self._usernames.check(username, guest=guest)
+            await self._registration.check_name(username, guest=guest)
         except UserInUse:
             if not self._settings.inhibit_user_in_use_error:
                 raise
@@ -117,12 +119,12 @@ class RegisterApi:
         return await self._login.answer_registration(user_id, wish)
 
     async def _register_for_appservice(self, call: Call, body: Fields) -> Answer:
-        token = call.access_token()
-        if token is None:
-            raise MatrixError(401, "M_MISSING_TOKEN", "Missing application service token")
+        service = self._appservices.get(call)
         wish = DeviceWish.read(body)
+        if not wish.inhibit_login:
+            check_may_log_in(service)
         localpart = body.text("username", max_bytes=MAX_USERNAME_BYTES)
-        user_id = await self._registration.register_for_appservice(localpart, token)
+        user_id = await self._registration.register_for_appservice(localpart, service)
         return await self._login.answer_registration(user_id, wish)
 
 

@@ -17,7 +17,7 @@ _LEAST_PER_SECOND = 1e-6
 
 
 class RateLimit:
-    """Allows `burst` at once and `per_second` in the long run, for each key on its own."""
+    """Allows `burst` at once and `per_second` in the long run, for each key on its own; None may do all it wants."""
 
     def __init__(self, per_second: float, burst: float, clock: Clock) -> None:
         self._seconds_each = 1 / max(per_second, _LEAST_PER_SECOND)
@@ -31,6 +31,8 @@ class RateLimit:
 
         Raises: LimitExceeded, and then nothing is taken.
         """
+        if key is None:
+            return
         now = self._clock.seconds()
         full_at = self._after(key, n, now)
         self._full_at.pop(key, None)
@@ -39,7 +41,8 @@ class RateLimit:
 
     def check(self, key: Hashable, n: float = 1) -> None:
         """Raises LimitExceeded if `take` would, and takes nothing."""
-        self._after(key, n, self._clock.seconds())
+        if key is not None:
+            self._after(key, n, self._clock.seconds())
 
     def forget(self, key: Hashable) -> None:
         """Fills the key's bucket: what was counted against it turned out well."""

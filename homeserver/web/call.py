@@ -13,7 +13,7 @@ from matrix.ids import DeviceId, ServerName, UserId
 
 @frozen
 class Requester:
-    """Who makes the request, as the authenticator found out."""
+    """Who makes the request, as the authenticator found out. `is_exempt`: from rate limits."""
 
     user_id: UserId
     device_id: DeviceId | None = None
@@ -21,6 +21,12 @@ class Requester:
     is_admin: bool = False
     token_id: int | None = None
     appservice_id: str | None = None
+    is_exempt: bool = False
+
+    @property
+    def limit_key(self) -> UserId | None:
+        """Whom rate limits count, as RateLimit takes it."""
+        return None if self.is_exempt else self.user_id
 
 
 @frozen

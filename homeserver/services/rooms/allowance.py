@@ -13,7 +13,6 @@ from matrix.ids import RoomId, UserId
 
 # Raises: Forbidden for a suspended user of ours.
 CheckNotSuspended = Callable[[str], Awaitable[None]]
-IsExempt = Callable[[Requester], bool]
 _Use = tuple[RateLimit, Hashable, int]  # the limit, whose, how often
 
 
@@ -32,19 +31,12 @@ class RoomLimits:
     invites_per_issuer: RateLimit
 
 
-def nobody_is_exempt(requester: Requester) -> bool:
-    return False
-
-
 class Allowance:
-    """Every method raises LimitExceeded, or Forbidden for a suspended account. `is_exempt` is from the limits only."""
+    """Every method raises LimitExceeded, unless the requester is exempt, or Forbidden for a suspended account."""
 
-    def __init__(
-        self, *, limits: RoomLimits, check_not_suspended: CheckNotSuspended, is_exempt: IsExempt = nobody_is_exempt
-    ) -> None:
+    def __init__(self, *, limits: RoomLimits, check_not_suspended: CheckNotSuspended) -> None:
         self._limits = limits
         self._check_not_suspended = check_not_suspended
-        self._is_exempt = is_exempt
 
     async def act(self, requester: Requester) -> None:
         """For what has no limit of its own."""
@@ -107,7 +99,7 @@ class Allowance:
 
     def _use(self, requester: Requester, wanted: Sequence[_Use], only_check: bool) -> None:
         """Takes from all the limits or from none."""
-        if self._is_exempt(requester):
+        if requester.is_exempt:
             return
         for limit, key, times in wanted:
             limit.check(key, times)

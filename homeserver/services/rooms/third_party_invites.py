@@ -65,7 +65,7 @@ class ThirdPartyInvites:
         """Raises: MatrixError, also the identity server's own."""
         if not self._may_look_up:
             raise Forbidden("Nobody is looked up by address here", "M_THREEPID_DENIED")
-        self._limit.take(requester.user_id)
+        self._limit.take(requester.limit_key)
         server, token = invitee.id_server, invitee.id_access_token
         user_id = await self._identity_servers.look_up(server, token, invitee.medium, invitee.address)
         if user_id is not None:

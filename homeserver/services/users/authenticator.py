@@ -3,15 +3,14 @@
 Source: client-server API, "Using access tokens"; application service API, "Identity assertion".
 """
 
-from attrs import frozen
-
+from appservice.registration import Registration
 from homeserver.services.users.accounts import Accounts, UserLocked
-from homeserver.services.users.appservices import Appservice, Appservices
+from homeserver.services.users.appservice_tokens import AppserviceTokens, MissingToken
 from homeserver.services.users.last_seen import LastSeen
 from homeserver.services.users.sessions import Sessions
 from homeserver.web.call import Call, Requester
 from homeserver.web.router import Access
-from matrix.errors import BadRequest, Forbidden, MatrixError
+from matrix.errors import BadRequest, Forbidden
 from matrix.ids import DeviceId, UserId
 from storage.database import Database
 from storage.devices import find_device
@@ -20,24 +19,17 @@ from storage.devices import find_device
 _OPEN_TO_LOCKED = ("/logout", "/logout/all")
 
 
-class MissingToken(MatrixError):
-    def __init__(self) -> None:
-        super().__init__(401, "M_MISSING_TOKEN", "Missing access token")
-
-
-@frozen
-class _Asserted:
-    """Whom an application service claims to be."""
-
-    user_id: UserId
-    device_id: DeviceId | None
-
-
 class Authenticator:
     """`await authenticator(call, access)` sets `call.requester`, as the router wants it."""
 
     def __init__(
-        self, *, db: Database, sessions: Sessions, accounts: Accounts, last_seen: LastSeen, appservices: Appservices
+        self,
+        *,
+        db: Database,
+        sessions: Sessions,
+        accounts: Accounts,
+        last_seen: LastSeen,
+        appservices: AppserviceTokens,
     ) -> None:
         self._db = db
         self._sessions = sessions
@@ -61,22 +53,21 @@ class Authenticator:
             raise Forbidden("Only application services may do this")
 
     async def _requester(self, call: Call, token: str) -> Requester:
-        appservice = self._appservices.by_token(token)
-        if appservice is not None:
-            return await self._of_appservice(call, appservice)
+        service = self._appservices.find(call, token)
+        if service is not None:
+            return await self._of_appservice(call, service)
         session = await self._sessions.authenticate(token)
         if session.is_locked and not call.path.endswith(_OPEN_TO_LOCKED):
             raise UserLocked()
         self._last_seen.note(session, call)
         return session.requester
 
-    async def _of_appservice(self, call: Call, appservice: Appservice) -> Requester:
+    async def _of_appservice(self, call: Call, service: Registration) -> Requester:
         """The user whom the service names, or else its own."""
-        asserted = _read_assertion(call)
-        user_id = appservice.sender if asserted is None else asserted.user_id
-        device_id = None if asserted is None else asserted.device_id
-        if user_id != appservice.sender:
-            if not appservice.owns_user(user_id):
+        user_id = call.query.optional_parsed("user_id", UserId) or service.sender
+        device_id = _asserted_device(call)
+        if user_id != service.sender:
+            if not service.owns_user(user_id):
                 raise Forbidden("Application service cannot masquerade as this user.")
             user = await self._accounts.find(user_id)
             if user is None or user.is_deactivated:
@@ -87,16 +78,11 @@ class Authenticator:
             if await self._db.read(find_device, user_id, device_id) is None:
                 raise BadRequest("The device does not belong to the user", "M_UNKNOWN_DEVICE")
             self._last_seen.note_device(user_id, device_id, call)
-        return Requester(user_id=user_id, device_id=device_id, appservice_id=appservice.id)
+        # Its own user is never limited: "The sender is excluded", says the specification of `rate_limited`.
+        is_exempt = not service.is_rate_limited or user_id == service.sender
+        return Requester(user_id=user_id, device_id=device_id, appservice_id=service.id, is_exempt=is_exempt)
 
 
-def _read_assertion(call: Call) -> _Asserted | None:
-    query = call.query
-    user_id = query.optional_parsed("user_id", UserId)
-    device_id = query.optional_parsed("device_id", DeviceId)
-    if device_id is None:
-        device_id = query.optional_parsed("org.matrix.msc3202.device_id", DeviceId)
-    if user_id is None:
-        # Without a user the query is the endpoint's own; a device is asserted together with its user.
-        return None
-    return _Asserted(user_id, device_id)
+def _asserted_device(call: Call) -> DeviceId | None:
+    stable = call.query.optional_parsed("device_id", DeviceId)
+    return stable or call.query.optional_parsed("org.matrix.msc3202.device_id", DeviceId)

@@ -3,16 +3,17 @@
 Source: client-server API, "Account registration"; appendices, "User Identifiers".
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
+from appservice.registration import Registration as Service
+from appservice.registry import Registry
 from homeserver.runtime.clock import Clock
 from homeserver.services.users import invalidation
 from homeserver.services.users.accounts import Accounts
-from homeserver.services.users.appservices import Appservice, Appservices
 from homeserver.services.users.passwords import Passwords
-from homeserver.services.users.sessions import UnknownToken
 from matrix.errors import BadRequest, MatrixError
 from matrix.ids import BadIdentifier, ServerName, UserId, is_new_localpart
 from storage import profiles as profile_rows
@@ -65,7 +66,7 @@ class Usernames:
     """Which user ids new accounts may have. `allow_underscore`: also those that begin as bridges' do."""
 
     def __init__(
-        self, *, accounts: Accounts, appservices: Appservices, server_name: ServerName, allow_underscore: bool = False
+        self, *, accounts: Accounts, appservices: Registry, server_name: ServerName, allow_underscore: bool = False
     ) -> None:
         self._allow_underscore = allow_underscore
         self._accounts = accounts
@@ -104,21 +105,14 @@ class Usernames:
         """Has nobody the user id, and no application service reserved it?"""
         return self._appservices.exclusive_owner(user_id) is None and await self._accounts.find(user_id) is None
 
-    def appservice_of(self, token: str) -> Appservice:
-        """Raises: UnknownToken."""
-        appservice = self._appservices.by_token(token)
-        if appservice is None:
-            raise UnknownToken("Unrecognised application service token", soft_logout=False)
-        return appservice
-
-    async def check_for_appservice(self, localpart: str, appservice: Appservice) -> UserId:
+    async def check_for_appservice(self, localpart: str, service: Service) -> UserId:
         """The user id of a bridge's user, which may be of the older, wider grammar.
 
         Raises: BadRequest M_EXCLUSIVE outside its namespace, M_USER_IN_USE.
         """
         user_id = self.user_id_of(localpart)
         owner = self._appservices.exclusive_owner(user_id)
-        if not appservice.owns_user(user_id) or (owner is not None and owner.id != appservice.id):
+        if not service.owns_user(user_id) or (owner is not None and owner.id != service.id):
             raise BadRequest("The user ID is not in the application service's namespace.", "M_EXCLUSIVE")
         if await self._accounts.find(user_id) is not None:
             raise UserInUse()
@@ -158,6 +152,10 @@ class Registration:
             await self.give_back(new.registration_token)
             raise
 
+    async def check_name(self, localpart: str, *, guest: UserId | None = None) -> UserId:
+        """As Usernames.check."""
+        return await self._usernames.check(localpart, guest=guest)
+
     def check_password(self, password: str) -> None:
         """Raises: BadRequest for a password that will not do."""
         self._passwords.check_new(password)
@@ -167,11 +165,17 @@ class Registration:
         if token is not None:
             await self._db.run(token_rows.release, [token])
 
-    async def register_for_appservice(self, localpart: str, token: str) -> UserId:
-        """Makes a user of the bridge whose token it is. Raises: UnknownToken, BadRequest."""
-        appservice = self._usernames.appservice_of(token)
-        user_id = await self._usernames.check_for_appservice(localpart, appservice)
-        return await self._create(user_id, NewAccount(localpart, appservice_id=appservice.id))
+    async def register_for_appservice(self, localpart: str, service: Service) -> UserId:
+        """Makes a user of a bridge. Raises: BadRequest."""
+        user_id = await self._usernames.check_for_appservice(localpart, service)
+        return await self._create(user_id, NewAccount(localpart, appservice_id=service.id))
+
+    async def make_sender(self, service: Service) -> None:
+        """Makes a service's own user, which nobody registers, if it is not there."""
+        if await self._accounts.find(service.sender) is None:
+            # Another process may do the same at this moment.
+            with contextlib.suppress(UserInUse):
+                await self._create(service.sender, NewAccount(appservice_id=service.id))
 
     async def upgrade_guest(self, user_id: UserId, password: str, email: CheckedEmail | None = None) -> None:
         """Makes a full user of a guest, who keeps the user id. Raises: BadRequest."""

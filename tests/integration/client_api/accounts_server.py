@@ -9,6 +9,8 @@ from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.task import Clock as FakeReactor
 
+from appservice.registration import Registration as AppserviceRegistration
+from appservice.registry import Registry
 from homeserver.admin_api.register import SharedSecretApi
 from homeserver.client_api.account import AccountApi
 from homeserver.client_api.account_data import AccountDataApi
@@ -27,6 +29,7 @@ from homeserver.runtime.tasks import Tasks
 from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.appservice_login import AppserviceLogin
+from homeserver.services.users.appservice_tokens import AppserviceTokens
 from homeserver.services.users.authenticator import Authenticator
 from homeserver.services.users.deactivation import Deactivation
 from homeserver.services.users.devices import Devices
@@ -63,27 +66,15 @@ V3 = "/_matrix/client/v3"
 SECRET = "a shared secret"
 
 
-@define
-class Bridge:
-    """An application service whose users begin with _bridge_."""
-
-    id: str = "bridge"
-    sender: UserId = field(factory=lambda: UserId(f"@bridge:{SERVER}"))
-    token: str = "as_token"
-
-    def owns_user(self, user_id: UserId) -> bool:
-        return user_id.startswith("@_bridge_") or user_id == self.sender
-
-
-class OneBridge:
-    def __init__(self) -> None:
-        self.bridge = Bridge()
-
-    def by_token(self, token: str) -> Bridge | None:
-        return self.bridge if token == self.bridge.token else None
-
-    def exclusive_owner(self, user_id: UserId) -> Bridge | None:
-        return self.bridge if self.bridge.owns_user(user_id) else None
+BRIDGE = """
+id: bridge
+url:
+as_token: as_token
+hs_token: hs_token
+sender_localpart: bridge
+namespaces:
+  users: [{exclusive: true, regex: "@_bridge_"}]
+"""
 
 
 def _open_registration() -> RegistrationSettings:
@@ -129,7 +120,9 @@ class Server:
 
     def _build_services(self, clock: Clock) -> None:
         settings, db, commit = self.settings, self.db, self.committer
-        self.appservices = OneBridge()
+        self.appservices = Registry([AppserviceRegistration.read(BRIDGE, SERVER)])
+        self.appservice_requests: list[str] = []
+        self.tokens = AppserviceTokens(registry=self.appservices, on_request=self.appservice_requests.append)
         self.tasks = Tasks(clock=clock)
         self.passwords = Passwords(settings=settings.passwords, reactor=reactor)
         self.sessions = Sessions(db=db, commit=commit, clock=clock, settings=settings.sessions)
@@ -172,7 +165,7 @@ class Server:
                 "m.login.password": PasswordLogin(check=self.check),
                 "m.login.token": self.login_tokens,
                 "m.login.application_service": AppserviceLogin(
-                    accounts=self.accounts, appservices=self.appservices, check=self.check
+                    accounts=self.accounts, tokens=self.tokens, check=self.check
                 ),
             },
         )
@@ -217,7 +210,7 @@ class Server:
             sessions=self.sessions,
             accounts=self.accounts,
             last_seen=self.last_seen,
-            appservices=self.appservices,
+            appservices=self.tokens,
         )
         self.router = Router(authenticate=authenticator)
         limit = RateLimit(0.1, self.settings.burst, clock)
@@ -229,10 +222,10 @@ class Server:
             RegisterApi(
                 settings=self.settings.registration,
                 registration=self.registration,
-                usernames=self.usernames,
                 sessions=self.sessions,
                 login=self.login,
                 ui_auth=self.ui_auth,
+                appservices=self.tokens,
                 limit=limit,
             ),
             BeforeRegisterApi(

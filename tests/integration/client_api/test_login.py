@@ -159,7 +159,7 @@ async def test_a_bridge_logs_in_as_its_own_users(server: Server) -> None:
 
     assert (await login("_bridge_bob", "as_token")).status == 200
     refused = [await login(*who) for who in (("_bridge_x", "as_token"), ("alice", "as_token"), ("_bridge_bob", "x"))]
-    assert [response.errcode for response in refused] == ["M_FORBIDDEN", "M_EXCLUSIVE", "M_FORBIDDEN"]
+    assert [response.errcode for response in refused] == ["M_FORBIDDEN", "M_EXCLUSIVE", "M_UNKNOWN_TOKEN"]
     assert (await login("_bridge_bob", None)).errcode == "M_MISSING_TOKEN"
 
 

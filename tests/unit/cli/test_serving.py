@@ -29,7 +29,7 @@ class FakeServer:
             raise self.start_error
         self.story.append("listens")
 
-    def reload_certificates(self) -> None:
+    def reload(self) -> None:
         self.story.append("reloads")
 
     async def stop(self) -> None:

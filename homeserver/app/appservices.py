@@ -1,0 +1,41 @@
+"""Bridges and other application services, wired: who they are, and what this server does for them."""
+
+from attrs import frozen
+
+from appservice.registration import BadRegistration
+from appservice.registry import Registry
+from appservice.sources import Sources
+from homeserver.app.core import Core
+from homeserver.app.users import Users
+from synapse_like_config import ConfigFault
+
+
+@frozen(kw_only=True)
+class Appservices:
+    """`sources` keeps the registry true."""
+
+    registry: Registry
+    sources: Sources
+
+
+async def build_appservices(core: Core, registry: Registry, users: Users) -> Appservices:
+    """Takes up the registrations, and makes each service's own user. Raises: ConfigFault."""
+
+    async def make_senders() -> None:
+        for service in registry.all:
+            await users.registration.make_sender(service)
+
+    sources = Sources(
+        registry=registry,
+        database=core.storage.database,
+        tasks=core.tasks,
+        server_name=core.server_name,
+        files=core.config.appservices.app_service_config_files,
+        on_load=make_senders,
+    )
+    core.storage.read_by(sources.read_stream)
+    try:
+        await sources.load()
+    except BadRegistration as error:
+        raise ConfigFault(error.faults) from error
+    return Appservices(registry=registry, sources=sources)
