@@ -20,6 +20,7 @@ from homeserver.app.federation_queue import Sending, build_hosts, build_sending,
 from homeserver.app.for_servers import ForServers, build_acls, build_turns
 from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
 from homeserver.app.notices import notice_apis
+from homeserver.app.old_sync import old_sync_apis
 from homeserver.app.push import Pushing, build_push, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
@@ -37,6 +38,7 @@ from homeserver.client_api.voip import VoipApi
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
+from homeserver.services.rooms.alias_reservations import AliasReservations, nobody_makes
 from homeserver.services.rooms.intake import Signer
 from homeserver.services.users.registration import NewAccount
 from homeserver.services.users.remote_profiles import RemoteProfiles
@@ -248,7 +250,8 @@ async def assemble(core: Core) -> Server:
     )
     registry = Registry()
     users = build_users(core, settings, hooks, registry)
-    changes = build_room_changes(core, rooms, users, federation)
+    reservations = AliasReservations(registry=registry, ask=nobody_makes)
+    changes = build_room_changes(core, rooms, users, federation, reservations)
     encryption = build_encryption(core, rooms, federation.client)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
@@ -277,6 +280,7 @@ async def assemble(core: Core) -> Server:
         *reading_apis(core, reading),
         *media_apis(core, media),
         *sync_apis(core, users, rooms, syncing),
+        *old_sync_apis(core, rooms, changes, reading, syncing),
         *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
         *await notice_apis(core, users, rooms, changes),

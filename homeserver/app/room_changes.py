@@ -18,6 +18,7 @@ from homeserver.client_api.send import SendApi
 from homeserver.client_api.spaces import SpacesApi
 from homeserver.client_api.state import StateApi
 from homeserver.client_api.upgrade import UpgradeApi
+from homeserver.services.rooms.alias_reservations import AliasReservations
 from homeserver.services.rooms.aliases import Aliases, AliasRules
 from homeserver.services.rooms.allowance import Allowance, RoomLimits
 from homeserver.services.rooms.canonical_alias import CanonicalAlias
@@ -66,7 +67,9 @@ class RoomChanges:
     user_rooms: UserRooms
 
 
-def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Federation) -> RoomChanges:
+def build_room_changes(
+    core: Core, rooms: Rooms, users: Users, federation: Federation, reservations: AliasReservations
+) -> RoomChanges:
     storage, config = core.storage, core.config.rooms
     database, committer, events = storage.database, storage.committer, storage.events
     heads, members, intake = rooms.heads, rooms.members, rooms.intake
@@ -77,6 +80,7 @@ def build_room_changes(core: Core, rooms: Rooms, users: Users, federation: Feder
         members=members,
         server_name=core.server_name,
         rules=AliasRules(may_make=config.may_make_alias, members_only=config.require_membership_for_aliases),
+        reservations=reservations,
     )
     names = RoomNames(aliases=aliases, elsewhere=federation.client, is_local=core.is_local, clock=core.clock)
     directory = Directory(

@@ -4,10 +4,10 @@ Source: client-server API, "Room aliases"; `m.room.canonical_alias`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from attrs import frozen
 
+from homeserver.services.rooms.alias_reservations import AliasReservations
 from homeserver.services.rooms.canonical_alias import CANONICAL
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.members import Members
@@ -21,28 +21,6 @@ from storage.aliases import AliasRow
 from storage.change import AlreadyThere, Change
 from storage.commit import Committer
 from storage.database import Database
-
-
-class Reservations(Protocol):
-    """Aliases in the namespaces of application services."""
-
-    def check(self, requester: Requester, alias: RoomAlias) -> None:
-        """Raises: BadRequest M_EXCLUSIVE if the alias is not the requester's to give or take."""
-        ...
-
-    async def ask(self, alias: RoomAlias) -> bool:
-        """Asks the service whose the alias would be; true if it has made it now."""
-        ...
-
-
-class NoReservations:
-    """A server without application services."""
-
-    def check(self, requester: Requester, alias: RoomAlias) -> None:
-        pass
-
-    async def ask(self, alias: RoomAlias) -> bool:
-        return False
 
 
 @frozen
@@ -71,7 +49,7 @@ class Aliases:
         members: Members,
         server_name: ServerName,
         rules: AliasRules,
-        reservations: Reservations | None = None,
+        reservations: AliasReservations,
     ) -> None:
         self._database = database
         self._committer = committer
@@ -79,7 +57,7 @@ class Aliases:
         self._members = members
         self._server_name = server_name
         self._rules = rules
-        self._reservations = reservations or NoReservations()
+        self._reservations = reservations
 
     async def find(self, alias: RoomAlias) -> AliasRow | None:
         """An alias of this server. A bridge may make it only now that it is asked for."""
@@ -87,6 +65,10 @@ class Aliases:
         if row is None and self._is_ours(alias) and await self._reservations.ask(alias):
             row = await self._find(alias)
         return row
+
+    async def is_taken(self, alias: RoomAlias) -> bool:
+        """Without asking a bridge, which may be the one that wants it now."""
+        return await self._find(alias) is not None
 
     async def resolve(self, alias: RoomAlias) -> Resolved:
         """Raises: NotFound."""

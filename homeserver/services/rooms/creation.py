@@ -101,7 +101,7 @@ class Creation:
         await self._allowance.creation(requester)
         if new.alias is not None:
             self._aliases.check_may_make(requester, new.alias)
-            if await self._aliases.find(new.alias) is not None:
+            if await self._aliases.is_taken(new.alias):
                 raise _alias_taken()
         if new.is_public:
             self._directory.check_may_publish_new(requester, [] if new.alias is None else [new.alias])
@@ -117,7 +117,7 @@ class Creation:
             try:
                 return await self._make(requester, new, plan, self._unused_ms(now_ms))
             except AlreadyThere:
-                if new.alias is not None and await self._aliases.find(new.alias) is not None:
+                if new.alias is not None and await self._aliases.is_taken(new.alias):
                     raise _alias_taken() from None
         raise MatrixError(503, "M_UNKNOWN", "The server is too busy, try again")
 
