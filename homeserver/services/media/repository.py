@@ -27,7 +27,7 @@ MAX_GATHERED = 10_000
 
 class NotYetUploaded(MatrixError):
     def __init__(self) -> None:
-        super().__init__(504, "M_NOT_YET_UPLOADED", "The media has not been uploaded yet")
+        super().__init__(504, "M_NOT_YET_UPLOADED", "Media has not been uploaded yet")
 
 
 class Remote(Protocol):

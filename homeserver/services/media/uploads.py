@@ -197,7 +197,7 @@ def _too_large(max_bytes: int) -> TooLarge:
 
 
 def _already_uploaded() -> MatrixError:
-    return MatrixError(409, "M_CANNOT_OVERWRITE_MEDIA", "The media has been uploaded already")
+    return MatrixError(409, "M_CANNOT_OVERWRITE_MEDIA", "Media ID already has content")
 
 
 def _over_quota() -> Forbidden:
