@@ -63,6 +63,16 @@ def is_published(cur: Cursor, room_nid: int) -> bool:
     return cur.fetchone() is not None
 
 
+def published_among(cur: Cursor, room_ids: Sequence[str]) -> set[str]:
+    """Those of the rooms that are in the server's own list."""
+    cur.execute(
+        "SELECT r.room_id FROM published_rooms p JOIN rooms r USING (room_nid)"
+        " WHERE r.room_id = ANY(%s) AND p.appservice_id = '' AND p.network_id = ''",
+        (list(room_ids),),
+    )
+    return {room_id for (room_id,) in cur}
+
+
 def published(cur: Cursor) -> list[tuple[RoomList, int]]:
     """All lists' rooms: (list, room number)."""
     cur.execute("SELECT appservice_id, network_id, room_nid FROM published_rooms")
