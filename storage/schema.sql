@@ -74,6 +74,20 @@ CREATE TABLE account_data (
 )
 WITH (fillfactor='80');
 
+CREATE TABLE appservice_queues (
+    id text NOT NULL,
+    "position" bigint NOT NULL,
+    transaction_id bigint NOT NULL,
+    upto bigint,
+    body text,
+    made_ms bigint,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since_ms bigint,
+    retry_at_ms bigint,
+    fault text
+)
+WITH (fillfactor='50');
+
 CREATE TABLE appservices (
     id text NOT NULL,
     registration text NOT NULL,
@@ -84,6 +98,149 @@ CREATE TABLE awaited_redactions (
     target_id text NOT NULL,
     redaction_nid bigint NOT NULL,
     may_any boolean NOT NULL
+);
+
+CREATE TABLE bridge_copies (
+    bridge text NOT NULL,
+    file_id text NOT NULL,
+    mxc text NOT NULL,
+    info text NOT NULL
+);
+
+CREATE TABLE bridge_emoji (
+    bridge text NOT NULL,
+    emoji_id text NOT NULL,
+    name text NOT NULL,
+    mxc text NOT NULL
+);
+
+CREATE TABLE bridge_inbox (
+    bridge text NOT NULL,
+    seq bigint NOT NULL,
+    queue text NOT NULL,
+    source smallint NOT NULL,
+    payload text NOT NULL,
+    accepted_ms bigint NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    begun_ms bigint
+);
+
+CREATE SEQUENCE bridge_inbox_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE bridge_inbox_seq_seq OWNED BY bridge_inbox.seq;
+
+CREATE TABLE bridge_logins (
+    bridge text NOT NULL,
+    login_id text NOT NULL,
+    user_id text NOT NULL,
+    person_id text NOT NULL,
+    name text NOT NULL,
+    credentials text NOT NULL,
+    lost text
+);
+
+CREATE TABLE bridge_management_rooms (
+    bridge text NOT NULL,
+    room_id text NOT NULL,
+    user_id text NOT NULL
+);
+
+CREATE TABLE bridge_memory (
+    bridge text NOT NULL,
+    key text NOT NULL,
+    value text NOT NULL
+);
+
+CREATE TABLE bridge_messages (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    part_id text NOT NULL,
+    event_id text NOT NULL,
+    user_id text NOT NULL,
+    person_id text,
+    is_ours boolean NOT NULL,
+    login_id text,
+    thread_id text,
+    version text NOT NULL,
+    sent_ms bigint NOT NULL,
+    seq bigint NOT NULL,
+    is_deleted boolean DEFAULT false NOT NULL,
+    memo text NOT NULL,
+    actions text
+);
+
+CREATE SEQUENCE bridge_messages_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE bridge_messages_seq_seq OWNED BY bridge_messages.seq;
+
+CREATE TABLE bridge_people (
+    bridge text NOT NULL,
+    person_id text NOT NULL,
+    user_id text NOT NULL,
+    name text NOT NULL,
+    avatar_id text,
+    avatar_mxc text,
+    is_bot boolean NOT NULL
+);
+
+CREATE TABLE bridge_portals (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    room_id text NOT NULL,
+    kind text NOT NULL,
+    space_id text,
+    is_made boolean NOT NULL,
+    shown text NOT NULL
+);
+
+CREATE TABLE bridge_reactions (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    user_id text NOT NULL,
+    emoji_id text NOT NULL,
+    event_id text NOT NULL,
+    is_relayed boolean NOT NULL
+);
+
+CREATE TABLE bridge_spaces (
+    bridge text NOT NULL,
+    space_id text NOT NULL,
+    room_id text NOT NULL,
+    shown text NOT NULL
+);
+
+CREATE TABLE bridge_taken (
+    bridge text NOT NULL,
+    key text NOT NULL,
+    at_ms bigint NOT NULL
+);
+
+CREATE TABLE bridge_threads (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    thread_id text NOT NULL,
+    root_message_id text,
+    root_event_id text NOT NULL
+);
+
+CREATE TABLE bridge_votes (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    voter text NOT NULL,
+    answers text NOT NULL
 );
 
 CREATE TABLE committers (
@@ -758,6 +915,10 @@ CREATE TABLE users_leaving (
     user_id text NOT NULL
 );
 
+ALTER TABLE ONLY bridge_inbox ALTER COLUMN seq SET DEFAULT nextval('bridge_inbox_seq_seq'::regclass);
+
+ALTER TABLE ONLY bridge_messages ALTER COLUMN seq SET DEFAULT nextval('bridge_messages_seq_seq'::regclass);
+
 ALTER TABLE ONLY access_tokens
     ADD CONSTRAINT access_tokens_pkey PRIMARY KEY (token_id);
 
@@ -767,11 +928,65 @@ ALTER TABLE ONLY access_tokens
 ALTER TABLE ONLY account_data
     ADD CONSTRAINT account_data_pkey PRIMARY KEY (user_id, room_id, type);
 
+ALTER TABLE ONLY appservice_queues
+    ADD CONSTRAINT appservice_queues_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY appservices
     ADD CONSTRAINT appservices_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY awaited_redactions
     ADD CONSTRAINT awaited_redactions_pkey PRIMARY KEY (target_id, redaction_nid);
+
+ALTER TABLE ONLY bridge_copies
+    ADD CONSTRAINT bridge_copies_pkey PRIMARY KEY (bridge, file_id);
+
+ALTER TABLE ONLY bridge_emoji
+    ADD CONSTRAINT bridge_emoji_pkey PRIMARY KEY (bridge, emoji_id);
+
+ALTER TABLE ONLY bridge_inbox
+    ADD CONSTRAINT bridge_inbox_pkey PRIMARY KEY (bridge, seq);
+
+ALTER TABLE ONLY bridge_logins
+    ADD CONSTRAINT bridge_logins_pkey PRIMARY KEY (bridge, login_id);
+
+ALTER TABLE ONLY bridge_management_rooms
+    ADD CONSTRAINT bridge_management_rooms_pkey PRIMARY KEY (bridge, room_id);
+
+ALTER TABLE ONLY bridge_memory
+    ADD CONSTRAINT bridge_memory_pkey PRIMARY KEY (bridge, key);
+
+ALTER TABLE ONLY bridge_messages
+    ADD CONSTRAINT bridge_messages_pkey PRIMARY KEY (bridge, channel_id, message_id, part_id);
+
+ALTER TABLE ONLY bridge_people
+    ADD CONSTRAINT bridge_people_bridge_user_id_key UNIQUE (bridge, user_id);
+
+ALTER TABLE ONLY bridge_people
+    ADD CONSTRAINT bridge_people_pkey PRIMARY KEY (bridge, person_id);
+
+ALTER TABLE ONLY bridge_portals
+    ADD CONSTRAINT bridge_portals_bridge_room_id_key UNIQUE (bridge, room_id);
+
+ALTER TABLE ONLY bridge_portals
+    ADD CONSTRAINT bridge_portals_pkey PRIMARY KEY (bridge, channel_id);
+
+ALTER TABLE ONLY bridge_reactions
+    ADD CONSTRAINT bridge_reactions_pkey PRIMARY KEY (bridge, channel_id, message_id, user_id, emoji_id);
+
+ALTER TABLE ONLY bridge_spaces
+    ADD CONSTRAINT bridge_spaces_bridge_room_id_key UNIQUE (bridge, room_id);
+
+ALTER TABLE ONLY bridge_spaces
+    ADD CONSTRAINT bridge_spaces_pkey PRIMARY KEY (bridge, space_id);
+
+ALTER TABLE ONLY bridge_taken
+    ADD CONSTRAINT bridge_taken_pkey PRIMARY KEY (bridge, key);
+
+ALTER TABLE ONLY bridge_threads
+    ADD CONSTRAINT bridge_threads_pkey PRIMARY KEY (bridge, channel_id, thread_id);
+
+ALTER TABLE ONLY bridge_votes
+    ADD CONSTRAINT bridge_votes_pkey PRIMARY KEY (bridge, channel_id, message_id, voter);
 
 ALTER TABLE ONLY committers
     ADD CONSTRAINT committers_pkey PRIMARY KEY (instance);
@@ -1018,6 +1233,22 @@ CREATE INDEX access_tokens_by_refresh ON access_tokens USING btree (refresh_hash
 CREATE INDEX access_tokens_by_user ON access_tokens USING btree (user_id, device_id);
 
 CREATE INDEX account_data_by_position ON account_data USING btree (user_id, "position");
+
+CREATE INDEX bridge_emoji_by_mxc ON bridge_emoji USING btree (bridge, mxc);
+
+CREATE INDEX bridge_inbox_by_queue ON bridge_inbox USING btree (bridge, queue, seq);
+
+CREATE INDEX bridge_logins_of_user ON bridge_logins USING btree (bridge, user_id);
+
+CREATE INDEX bridge_messages_by_event ON bridge_messages USING btree (bridge, event_id);
+
+CREATE INDEX bridge_messages_by_time ON bridge_messages USING btree (bridge, channel_id, sent_ms, seq);
+
+CREATE INDEX bridge_reactions_by_event ON bridge_reactions USING btree (bridge, event_id);
+
+CREATE INDEX bridge_taken_by_age ON bridge_taken USING btree (bridge, at_ms);
+
+CREATE INDEX bridge_threads_by_event ON bridge_threads USING btree (bridge, root_event_id);
 
 CREATE INDEX destinations_by_retry ON destinations USING btree (retry_at_ms);
 
