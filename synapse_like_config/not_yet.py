@@ -40,7 +40,6 @@ NOT_YET = frozenset(
         "room_prejoin_state",
         "soft_file_limit",
         "sso",
-        "use_appservice_legacy_authorization",
     ]
 )
 

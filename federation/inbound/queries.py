@@ -8,6 +8,7 @@ from typing import Any
 from federation.inbound.routes import V1, ServerApi, origin_of, server_route
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.turns import Turns
+from homeserver.services.appservices.users import Appear
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.for_servers.spaces import SpacesForServers
 from homeserver.services.rooms.restricted_joins import IsLocal
@@ -22,7 +23,10 @@ from storage.database import Database
 
 
 class QueriesForServersApi(ServerApi):
-    """`shows_profiles`: the configuration's allow_profile_lookup_over_federation."""
+    """`appear` makes users that a service has.
+
+    `shows_profiles`: the configuration's allow_profile_lookup_over_federation.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class QueriesForServersApi(ServerApi):
         profiles: Profiles,
         spaces: SpacesForServers,
         is_local: IsLocal,
+        appear: Appear,
         shows_profiles: bool,
     ) -> None:
         super().__init__(turns=turns)
@@ -39,6 +44,7 @@ class QueriesForServersApi(ServerApi):
         self._profiles = profiles
         self._spaces = spaces
         self._is_local = is_local
+        self._appear = appear
         self._shows_profiles = shows_profiles
 
     @server_route("GET", f"{V1}/query/directory")
@@ -56,6 +62,7 @@ class QueriesForServersApi(ServerApi):
         user_id = call.query.parsed("user_id", UserId)
         if not self._is_local(user_id.domain):
             raise InvalidParam("User is not hosted on this homeserver")
+        await self._appear([user_id])
         profile, field = await self._profiles.get(user_id), call.query.optional_text("field")
         return dict(profile) if field is None else _field(profile, field)
 

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from appservice.registry import Registry
 from homeserver.admin_api.monitoring import HealthApi, MetricsApi
+from homeserver.app.appservice_queries import appservice_query_apis, build_appservice_queries
 from homeserver.app.appservices import Appservices, build_appservices
 from homeserver.app.core import Core
 from homeserver.app.e2ee import build_encryption, encryption_apis, encryption_apis_for_servers
@@ -38,7 +39,7 @@ from homeserver.client_api.voip import VoipApi
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
-from homeserver.services.rooms.alias_reservations import AliasReservations, nobody_makes
+from homeserver.services.rooms.alias_reservations import AliasReservations
 from homeserver.services.rooms.intake import Signer
 from homeserver.services.users.registration import NewAccount
 from homeserver.services.users.remote_profiles import RemoteProfiles
@@ -72,6 +73,8 @@ UNSTABLE_FEATURES = {
     "org.matrix.msc3930": True,
     "org.matrix.msc3967": True,
     "org.matrix.msc4155": True,
+    "fi.mau.msc2659": True,
+    "fi.mau.msc2659.stable": True,
     "uk.half-shot.msc2666.query_mutual_rooms": True,
     "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
 }
@@ -181,6 +184,7 @@ class Server:
         await self._pushing.stop()
         await self.sending.sender.stop()
         await self.federation.stop()
+        await self.appservices.stop()
         self.close()
 
     def close(self) -> None:
@@ -250,9 +254,10 @@ async def assemble(core: Core) -> Server:
     )
     registry = Registry()
     users = build_users(core, settings, hooks, registry)
-    reservations = AliasReservations(registry=registry, ask=nobody_makes)
-    changes = build_room_changes(core, rooms, users, federation, reservations)
-    encryption = build_encryption(core, rooms, federation.client)
+    queries = build_appservice_queries(core, registry, users)
+    reservations = AliasReservations(registry=registry, ask=queries.aliases.ask)
+    changes = build_room_changes(core, rooms, users, federation, reservations, queries.users)
+    encryption = build_encryption(core, rooms, federation.client, queries.keys)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
     reading = build_reading(core, users, rooms, federation, older=older, hosts=hosts)
@@ -274,7 +279,7 @@ async def assemble(core: Core) -> Server:
         HealthApi(),
         VoipApi(calls=config.calls, clock=core.clock),
         FrontDoorApi(web_client=config.server.web_client_location),
-        *user_apis(core, users, settings),
+        *user_apis(core, users, settings, queries.users.appear),
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes, federation),
         *reading_apis(core, reading),
@@ -283,10 +288,11 @@ async def assemble(core: Core) -> Server:
         *old_sync_apis(core, rooms, changes, reading, syncing),
         *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
+        *appservice_query_apis(queries, registry, hooks.appservice_asks),
         *await notice_apis(core, users, rooms, changes),
     ]
     await rooms.presence.load()
-    appservices = await build_appservices(core, registry, users)
+    appservices = await build_appservices(core, registry, users, queries.http)
     start_upkeep(core, users)
     acls = build_acls(core, rooms)
     sending = build_sending(core, federation, hosts)
@@ -295,6 +301,7 @@ async def assemble(core: Core) -> Server:
         rooms=rooms,
         changes=changes,
         users=users,
+        appear=queries.users.appear,
         federation=federation,
         hosts=hosts,
         acls=acls,

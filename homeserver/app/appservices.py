@@ -7,6 +7,7 @@ from appservice.registry import Registry
 from appservice.sources import Sources
 from homeserver.app.core import Core
 from homeserver.app.users import Users
+from homeserver.web.agent import OutgoingHttp
 from synapse_like_config import ConfigFault
 
 
@@ -16,10 +17,17 @@ class Appservices:
 
     registry: Registry
     sources: Sources
+    http: OutgoingHttp
+
+    async def stop(self) -> None:
+        await self.http.close()
 
 
-async def build_appservices(core: Core, registry: Registry, users: Users) -> Appservices:
-    """Takes up the registrations, and makes each service's own user. Raises: ConfigFault."""
+async def build_appservices(core: Core, registry: Registry, users: Users, http: OutgoingHttp) -> Appservices:
+    """Takes up the registrations, and makes each service's own user. `http`: services are asked by it.
+
+    Raises: ConfigFault.
+    """
 
     async def make_senders() -> None:
         for service in registry.all:
@@ -38,4 +46,4 @@ async def build_appservices(core: Core, registry: Registry, users: Users) -> App
         await sources.load()
     except BadRegistration as error:
         raise ConfigFault(error.faults) from error
-    return Appservices(registry=registry, sources=sources)
+    return Appservices(registry=registry, sources=sources, http=http)

@@ -28,7 +28,7 @@ from homeserver.services.e2ee.remote_keys import FederatedKeys
 from homeserver.services.e2ee.remote_lists import RemoteLists
 from homeserver.services.e2ee.remote_to_device import DirectToDevice, receive_direct
 from homeserver.services.e2ee.remote_updates import RemoteUpdates
-from homeserver.services.e2ee.seams import Json
+from homeserver.services.e2ee.seams import Json, ServiceKeys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.e2ee.user_keys import UserKeys
 from matrix.ids import ServerName
@@ -52,7 +52,7 @@ class Encryption:
         await receive_direct(self.to_device, origin, content)
 
 
-def build_encryption(core: Core, rooms: Rooms, client: FederationClient) -> Encryption:
+def build_encryption(core: Core, rooms: Rooms, client: FederationClient, services: ServiceKeys) -> Encryption:
     storage = core.storage
     database, committer = storage.database, storage.committer
     user_keys = UserKeys(database=database, metrics=core.metrics)
@@ -65,7 +65,14 @@ def build_encryption(core: Core, rooms: Rooms, client: FederationClient) -> Encr
         server_name=core.server_name,
     )
     remote = FederatedKeys(lists=lists, client=client, clock=core.clock, tasks=core.tasks)
-    keys = Keys(database=database, commit=committer, user_keys=user_keys, is_local=core.is_local, remote=remote)
+    keys = Keys(
+        database=database,
+        commit=committer,
+        user_keys=user_keys,
+        is_local=core.is_local,
+        remote=remote,
+        services=services,
+    )
     encryption = Encryption(
         keys=keys,
         cross_signing=CrossSigning(

@@ -8,7 +8,6 @@ from homeserver.app.settings import Limits
 from homeserver.app.users import Users
 from homeserver.client_api.mutual_rooms import MutualRoomsApi
 from homeserver.client_api.openid import OpenIdApi
-from homeserver.client_api.third_party_networks import ThirdPartyNetworksApi
 from homeserver.client_api.user_directory import UserDirectoryApi
 from homeserver.services.rooms.mutual_rooms import MutualRooms
 from homeserver.services.users.directory import ASKED_EVERY_S, EVERY_S, DirectorySettings, UserDirectory
@@ -24,7 +23,6 @@ def feature_apis(core: Core, users: Users, rooms: Rooms) -> Sequence[object]:
         OpenIdApi(openid=openid),
         UserDirectoryApi(directory=_user_directory(core, users, rooms)),
         MutualRoomsApi(mutual_rooms=MutualRooms(heads=rooms.heads, members=rooms.members)),
-        ThirdPartyNetworksApi(),
     ]
 
 

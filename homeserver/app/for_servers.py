@@ -17,6 +17,7 @@ from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits
 from homeserver.app.users import Users
 from homeserver.runtime.turns import TurnRules, Turns
+from homeserver.services.appservices.users import Appear
 from homeserver.services.rooms.for_servers.acls import ServerAcls
 from homeserver.services.rooms.for_servers.admission import Admission
 from homeserver.services.rooms.for_servers.handshakes import Handshakes, Inlet
@@ -70,6 +71,7 @@ class ForServers:
     rooms: Rooms
     changes: RoomChanges
     users: Users
+    appear: Appear
     federation: Federation
     hosts: Hosts
     acls: ServerAcls
@@ -177,6 +179,7 @@ class ForServers:
                 admission=admission, members=self.rooms.members, database=self.core.storage.database
             ),
             is_local=self.core.is_local,
+            appear=self.appear,
             shows_profiles=self.core.config.federation.allow_profile_lookup_over_federation,
         )
 

@@ -5,7 +5,6 @@ from attrs import frozen
 from homeserver.app.core import Core
 from homeserver.app.federation import Federation
 from homeserver.app.rooms import Rooms
-from homeserver.app.users import Users
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.invite_permission import InvitePermission
@@ -19,10 +18,9 @@ from homeserver.services.rooms.remote_membership.joins import Entrance, RemoteJo
 from homeserver.services.rooms.remote_membership.knocks import RemoteKnocks
 from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand, Storage
-from homeserver.services.rooms.remote_membership.received import ReceivedInvites
+from homeserver.services.rooms.remote_membership.received import IsUser, ReceivedInvites
 from homeserver.services.rooms.remote_membership.service import RemoteMembership, Ways
 from homeserver.services.rooms.residence import Residence
-from matrix.ids import UserId
 
 
 @frozen(kw_only=True)
@@ -40,11 +38,10 @@ class Deciding:
     allowance: Allowance
     contents: MemberContents
     permission: InvitePermission
+    is_user: IsUser
 
 
-def build_remote_memberships(
-    core: Core, rooms: Rooms, users: Users, federation: Federation, deciding: Deciding
-) -> RemoteMemberships:
+def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, deciding: Deciding) -> RemoteMemberships:
     storage, clock, client = core.storage, core.clock, federation.client
     heads, members = rooms.heads, rooms.members
     residence = Residence(heads=heads, members=members, is_local=core.is_local)
@@ -65,10 +62,6 @@ def build_remote_memberships(
     invites = RemoteInvites(
         client=client, keys=federation.keys, heads=heads, receiver=rooms.remote.receiver, clock=clock
     )
-
-    async def is_user(user_id: UserId) -> bool:
-        user = await users.accounts.find(user_id)
-        return user is not None and not user.is_deactivated
 
     return RemoteMemberships(
         membership=RemoteMembership(
@@ -98,7 +91,7 @@ def build_remote_memberships(
             residence=residence,
             permission=deciding.permission,
             allowance=deciding.allowance,
-            is_user=is_user,
+            is_user=deciding.is_user,
         ),
     )
 

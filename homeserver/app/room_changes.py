@@ -18,6 +18,7 @@ from homeserver.client_api.send import SendApi
 from homeserver.client_api.spaces import SpacesApi
 from homeserver.client_api.state import StateApi
 from homeserver.client_api.upgrade import UpgradeApi
+from homeserver.services.appservices.users import AppserviceUsers
 from homeserver.services.rooms.alias_reservations import AliasReservations
 from homeserver.services.rooms.aliases import Aliases, AliasRules
 from homeserver.services.rooms.allowance import Allowance, RoomLimits
@@ -68,7 +69,12 @@ class RoomChanges:
 
 
 def build_room_changes(
-    core: Core, rooms: Rooms, users: Users, federation: Federation, reservations: AliasReservations
+    core: Core,
+    rooms: Rooms,
+    users: Users,
+    federation: Federation,
+    reservations: AliasReservations,
+    appserviced: AppserviceUsers,
 ) -> RoomChanges:
     storage, config = core.storage, core.config.rooms
     database, committer, events = storage.database, storage.committer, storage.events
@@ -94,7 +100,10 @@ def build_room_changes(
     contents = MemberContents(profiles_of=users.profiles.of_local_users)
     permission = InvitePermission(database=database, admins_only=config.block_non_admin_invites)
     remote = build_remote_memberships(
-        core, rooms, users, federation, Deciding(allowance=allowance, contents=contents, permission=permission)
+        core,
+        rooms,
+        federation,
+        Deciding(allowance=allowance, contents=contents, permission=permission, is_user=appserviced.is_user),
     )
     following = Following(
         heads=heads,
@@ -111,6 +120,7 @@ def build_room_changes(
             allowance=allowance,
             contents=contents,
             restricted_joins=RestrictedJoins(heads=heads, members=members, is_local=core.is_local),
+            appear=appserviced.appear,
         ),
         remote=remote.membership,
         residence=remote.residence,
@@ -130,7 +140,11 @@ def build_room_changes(
             aliases=aliases,
             directory=directory,
             invitations=Invitations(
-                permission=permission, contents=contents, is_local=core.is_local, elsewhere=membership.invite
+                permission=permission,
+                appear=appserviced.appear,
+                contents=contents,
+                is_local=core.is_local,
+                elsewhere=membership.invite,
             ),
             rules=CreationRules(
                 encrypted=config.encryption_enabled_by_default_for_room_type,

@@ -20,6 +20,7 @@ from homeserver.client_api.moderation import ModerationApi
 from homeserver.client_api.profile import ProfileApi
 from homeserver.client_api.register import BeforeRegisterApi, RegisterApi
 from homeserver.client_api.tags import TagsApi
+from homeserver.services.appservices.users import Appear
 from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.addresses import EmailStage
@@ -200,7 +201,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks, appservice
     return users
 
 
-def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[object]:
+def user_apis(core: Core, users: Users, settings: UserSettings, appear: Appear) -> Sequence[object]:
     limits, rates = Limits(core.clock), core.config.ratelimits
     shared_secret = SharedSecretRegistration(
         db=core.storage.database,
@@ -247,7 +248,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings) -> Sequence[obje
         ),
         *contact_apis(users.contacts, users.ui_auth),
         DevicesApi(devices=users.devices, ui_auth=users.ui_auth),
-        ProfileApi(profiles=users.profiles, accounts=users.accounts, may_see=users.profile_access),
+        ProfileApi(profiles=users.profiles, accounts=users.accounts, may_see=users.profile_access, appear=appear),
         AccountDataApi(account_data=users.account_data),
         TagsApi(account_data=users.account_data),
         FiltersApi(filters=users.filters),

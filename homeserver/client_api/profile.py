@@ -3,6 +3,7 @@
 Source: client-server API, "Profiles".
 """
 
+from homeserver.services.appservices.users import Appear, nobody_appears
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.profiles import DISPLAYNAME, MaySee, Profiles, check_key, everybody_may_see
 from homeserver.web.call import Call
@@ -15,21 +16,29 @@ _FIELD = client("/profile/{user_id}/{key}", unstable="uk.tcpip.msc4133")
 
 
 class ProfileApi:
-    """`may_see` says who may look up whose profile."""
+    """`may_see` says who may look up whose profile; `appear` makes users that a service has."""
 
-    def __init__(self, *, profiles: Profiles, accounts: Accounts, may_see: MaySee = everybody_may_see) -> None:
+    def __init__(
+        self,
+        *,
+        profiles: Profiles,
+        accounts: Accounts,
+        may_see: MaySee = everybody_may_see,
+        appear: Appear = nobody_appears,
+    ) -> None:
         self._profiles = profiles
         self._accounts = accounts
         self._may_see = may_see
+        self._appear = appear
 
     @route("GET", *client("/profile/{user_id}", unstable="uk.tcpip.msc4133"), access=Access.OPTIONAL)
     async def get_profile(self, call: Call, user_id: UserId) -> Answer:
-        await self._may_see(call.requester, user_id)
+        await self._look_for(call, user_id)
         return await self._profiles.get(user_id)
 
     @route("GET", *_FIELD, access=Access.OPTIONAL)
     async def get_field(self, call: Call, user_id: UserId, key: str) -> Answer:
-        await self._may_see(call.requester, user_id)
+        await self._look_for(call, user_id)
         return {key: await self._profiles.get_field(user_id, key)}
 
     @route("PUT", *_FIELD, access=Access.GUEST)
@@ -46,6 +55,11 @@ class ProfileApi:
         by_admin = await self._check_may_change(call, user_id, key)
         await self._profiles.delete_field(user_id, key, by_admin=by_admin)
         return {}
+
+    async def _look_for(self, call: Call, user_id: UserId) -> None:
+        """Raises: Forbidden."""
+        await self._may_see(call.requester, user_id)
+        await self._appear([user_id], call.requester)
 
     async def _check_may_change(self, call: Call, user_id: UserId, key: str) -> bool:
         """Whether it is done as an admin. Raises: Forbidden, BadRequest."""

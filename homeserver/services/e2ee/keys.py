@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
+from attrs import evolve
 
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.linearizer import Linearizer
 from homeserver.services.e2ee import shapes
-from homeserver.services.e2ee.seams import Commit, IsLocal, Json, NoFederation, RemoteKeys
+from homeserver.services.e2ee.seams import Commit, IsLocal, Json, NoFederation, NoServices, RemoteKeys, ServiceKeys
 from homeserver.services.e2ee.shapes import NewKey
 from homeserver.services.e2ee.user_keys import UserKeys
 from matrix.errors import BadRequest, InvalidParam, TooLarge
@@ -20,7 +21,8 @@ from storage import device_keys, device_lists, one_time_keys
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.device_keys import PublishedKeys, Uploaded
-from storage.one_time_keys import Counts, Key, Slot
+from storage.one_time_keys import Available, Counts, Key, Slot
+from storage.remote_devices import RemoteKeys as RemoteDeviceKeys
 
 # As many as vodozemac, the largest hoarder, keeps the private halves of. Clients upload 50 or 100 at a time.
 MAX_ONE_TIME_KEYS = 5_000
@@ -32,7 +34,8 @@ MAX_CACHED_COUNTS = 50_000
 
 
 class Keys:
-    """`remote` asks other servers for the keys of their users; without it they count as unreachable."""
+    """`remote` asks other servers for the keys of their users; without it they count as unreachable. `services` asks
+    application services."""
 
     def __init__(
         self,
@@ -42,12 +45,14 @@ class Keys:
         user_keys: UserKeys,
         is_local: IsLocal,
         remote: RemoteKeys | None = None,
+        services: ServiceKeys | None = None,
     ) -> None:
         self._database = database
         self._commit = commit
         self._user_keys = user_keys
         self._is_local = is_local
         self._remote = remote or NoFederation()
+        self._services = services or NoServices()
         self._uploads = Linearizer()
         self._counts: Lru[tuple[str, str], Counts] = Lru("one_time_key_counts", MAX_CACHED_COUNTS)
 
@@ -100,18 +105,27 @@ class Keys:
                 answer["master_keys"][user_id] = _with_signatures_of(reader, master, by_reader[user_id])
         return answer
 
-    async def query_local(self, wanted: Mapping[UserId, Collection[str]], reader: UserId | None = None) -> Json:
+    async def query_local(
+        self, wanted: Mapping[UserId, Collection[str]], reader: UserId | None = None, *, with_names: bool = True
+    ) -> Json:
         """The keys of local users without signatures by others. Devices are ready JSON (`orjson.Fragment`)."""
-        found = await self._user_keys.of(wanted)
+        found = await self.published(wanted)
         answer: Json = {"device_keys": {}, "master_keys": {}, "self_signing_keys": {}, "user_signing_keys": {}}
         for user_id, devices in wanted.items():
             keys, user = found[user_id], str(user_id)
-            answer["device_keys"][user] = _devices(keys, devices)
+            answer["device_keys"][user] = _devices(keys, devices, with_names)
             for usage, key in keys.cross_signing.items():
                 # Whom a user has verified is nobody else's business.
                 if usage != "user_signing" or user_id == reader:
                     answer[f"{usage}_keys"][user] = key
         return answer
+
+    async def published(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, PublishedKeys]:
+        """What local users show; what a service tells of its users goes before what was uploaded. No devices: all."""
+        found = dict(await self._user_keys.of(wanted))
+        for user_id, told in (await self._services.query(wanted)).items():
+            found[user_id] = _with_told(found[user_id], told)
+        return found
 
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]], timeout_ms: int) -> Json:
         """The answer to /keys/claim: for each device a key that nobody else gets, or its fallback key."""
@@ -130,16 +144,16 @@ class Keys:
             for user_id, devices in wanted.items()
             for device_id, algorithm in devices.items()
         ]
-        answer: Json = {}
-        for slot, key in (await self._take(slots)).items():
+        available = await self._database.read(one_time_keys.find_available, slots) if slots else {}
+        # Before a fallback key is used. Source: MSC3983.
+        answer = await self._services.claim(_not_uploaded(wanted, available))
+        left = {slot: have for slot, have in available.items() if slot.device_id not in answer.get(slot.user_id, ())}
+        for slot, key in (await self._take(left)).items():
             devices = answer.setdefault(str(slot.user_id), {})
             devices[slot.device_id] = {f"{key.algorithm}:{key.key_id}": orjson.Fragment(key.text)}
         return answer
 
-    async def _take(self, slots: list[Slot]) -> dict[Slot, Key]:
-        if not slots:
-            return {}
-        available = await self._database.read(one_time_keys.find_available, slots)
+    async def _take(self, available: Mapping[Slot, Available]) -> dict[Slot, Key]:
         taken: dict[Slot, Key] = {}
         change = Change()
         to_take = []
@@ -208,9 +222,34 @@ def _text(value: Any) -> str:
     return text.decode()
 
 
-def _devices(keys: PublishedKeys, device_ids: Collection[str]) -> Json:
+def _devices(keys: PublishedKeys, device_ids: Collection[str], with_names: bool) -> Json:
     chosen = keys.devices.keys() & set(device_ids) if device_ids else keys.devices.keys()
-    return {device_id: orjson.Fragment(keys.devices[device_id]) for device_id in chosen}
+    if with_names:
+        return {device_id: orjson.Fragment(keys.devices[device_id]) for device_id in chosen}
+    return {device_id: {**orjson.loads(keys.devices[device_id]), "unsigned": {}} for device_id in chosen}
+
+
+def _not_uploaded(
+    wanted: Mapping[UserId, Mapping[str, str]], available: Mapping[Slot, Available]
+) -> dict[UserId, dict[str, str]]:
+    """What is wanted, and there is no one-time key of."""
+    had = {slot for slot, have in available.items() if have.one_time}
+    missing = {
+        user_id: {each: name for each, name in devices.items() if Slot(user_id, each, name) not in had}
+        for user_id, devices in wanted.items()
+    }
+    return {user_id: devices for user_id, devices in missing.items() if devices}
+
+
+def _with_told(keys: PublishedKeys, told: RemoteDeviceKeys) -> PublishedKeys:
+    """The keys with those that a service tells in their place."""
+    devices = {device_id: orjson.dumps(device) for device_id, device in told.devices.items()}
+    cross_signing = keys.cross_signing
+    if told.master is not None:
+        kept = {usage: key for usage, key in cross_signing.items() if usage not in ("master", "self_signing")}
+        own = {} if told.self_signing is None else {"self_signing": told.self_signing}
+        cross_signing = {**kept, "master": told.master, **own}
+    return evolve(keys, devices={**keys.devices, **devices}, cross_signing=cross_signing)
 
 
 def _with_signatures_of(reader: str, master: Json, by_reader: Mapping[str, dict[str, str]]) -> Json:

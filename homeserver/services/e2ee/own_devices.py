@@ -36,7 +36,7 @@ class OwnDevices:
         self._check_own(user_id)
         # In this order: what changes in between is told again by an update, which may not be the other way round.
         stream_id = await self._database.read(rows.find_last, user_id)
-        keys = await self.keys_of(user_id)
+        keys = (await self._keys.published({user_id: ()}))[user_id]
         answer: Json = {
             "user_id": str(user_id),
             "stream_id": stream_id,
@@ -64,22 +64,14 @@ class OwnDevices:
     async def query(self, wanted: Mapping[UserId, Collection[str]]) -> Json:
         """The answer of user/keys/query. Raises: InvalidParam for another server's user."""
         self._check_own(*wanted)
-        answer = await self._keys.query_local(wanted)
+        answer = await self._keys.query_local(wanted, with_names=self._with_names)
         del answer["user_signing_keys"]
-        if not self._with_names:
-            for user_id in wanted:
-                answer["device_keys"][str(user_id)] = await self._without_names(user_id, wanted[user_id])
         return answer
 
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:
         """The answer of user/keys/claim. Raises: InvalidParam for another server's user."""
         self._check_own(*wanted)
         return {"one_time_keys": await self._keys.claim_local(wanted)}
-
-    async def _without_names(self, user_id: UserId, device_ids: Collection[str]) -> Json:
-        keys = await self.keys_of(user_id)
-        chosen = keys.devices.keys() & set(device_ids) if device_ids else keys.devices.keys()
-        return {device_id: {**orjson.loads(keys.devices[device_id]), "unsigned": {}} for device_id in chosen}
 
     def _check_own(self, *user_ids: UserId) -> None:
         for user_id in user_ids:

@@ -1,12 +1,13 @@
 """What these services ask of other parts: the committer, and the federation, which may be absent."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import field, frozen
 
 from matrix.ids import ServerName, UserId
 from storage.change import Change
+from storage.remote_devices import RemoteKeys as Keys
 
 Json = dict[str, Any]
 Commit = Callable[[Change], Awaitable[Any]]
@@ -36,6 +37,28 @@ class RemoteKeys(Protocol):
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]], timeout_ms: int) -> RemoteAnswer:
         """A key for each device, of the algorithm named."""
         ...
+
+
+class ServiceKeys(Protocol):
+    """Keys that application services hand out for users of theirs. Failures are no keys."""
+
+    async def query(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, Keys]:
+        """The keys of those users whose service tells any; no devices named means all."""
+        ...
+
+    async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:
+        """A key for each device, of the algorithm named, by user, device and key id."""
+        ...
+
+
+class NoServices:
+    """A server without application services."""
+
+    async def query(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, Keys]:
+        return {}
+
+    async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:
+        return {}
 
 
 class RemoteDevices(Protocol):

@@ -70,6 +70,11 @@ class Aliases:
         """Without asking a bridge, which may be the one that wants it now."""
         return await self._find(alias) is not None
 
+    async def room_of(self, alias: RoomAlias) -> RoomId | None:
+        """Without asking a bridge."""
+        row = await self._find(alias)
+        return None if row is None else row.room_id
+
     async def resolve(self, alias: RoomAlias) -> Resolved:
         """Raises: NotFound."""
         row = await self.find(alias)

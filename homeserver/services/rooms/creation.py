@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from attrs import evolve, field, frozen
 from twisted.internet.defer import DeferredSemaphore, gatherResults
 
+from homeserver.services.appservices.users import Appear
 from homeserver.services.rooms.aliases import Aliases
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.directory import Directory
@@ -72,6 +73,7 @@ class Invitations:
     """What decides on invites to a new room."""
 
     permission: InvitePermission
+    appear: Appear
     contents: MemberContents
     is_local: IsLocal
     elsewhere: InviteElsewhere
@@ -141,6 +143,7 @@ class Creation:
             return
         await self._invitations.permission.check(requester, invited)
         await self._allowance.invites(requester, None, invited)
+        await self._invitations.appear(invited, requester)
 
     async def _invite_others(self, requester: Requester, room_id: RoomId, new: NewRoom) -> None:
         """As Synapse: whoever's server refuses or is not reached is not invited, and the client hears of the first."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import define, field
 
+from homeserver.services.appservices.users import Appear
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.intake import Intake, NewEvent
@@ -29,6 +30,7 @@ _NOT_IN_ROOM = frozenset((None, "leave", "ban"))
 class Wish:
     """`action` is the membership, or "kick" or "unban"; `added` stands in the event beside membership and profile.
 
+    `origin_server_ts` is for application services.
     `content`, `before` and `there` are found out: what the event will say, what the target was, and the event that
     says it already.
     """
@@ -39,6 +41,7 @@ class Wish:
     action: str
     added: Json = field(factory=dict)
     is_limited: bool = True
+    origin_server_ts: int | None = None
     content: Json = field(factory=dict)
     before: str | None = None
     there: EventId | None = None
@@ -59,12 +62,14 @@ class LocalMembership:
         allowance: Allowance,
         contents: MemberContents,
         restricted_joins: RestrictedJoins,
+        appear: Appear,
     ) -> None:
         self._intake = intake
         self._heads = heads
         self._allowance = allowance
         self._contents = contents
         self._restricted_joins = restricted_joins
+        self._appear = appear
 
     async def change(self, wish: Wish) -> EventId:
         """The event that says it: a new one, or the one that said it before."""
@@ -77,6 +82,9 @@ class LocalMembership:
         async def admit() -> None:
             await self._charge(wish)
 
+        if wish.action == "invite":
+            # A bridge may make the user only now, with the name that the invite is to show.
+            await self._appear([wish.target], wish.requester)
         # What can be found wrong is found before the room is held up, and the profile is in memory then.
         await self._contents.of(wish.target, wish.membership, wish.added)
         sent = await self._intake.send(wish.room_id, decide, admit=admit)
@@ -113,7 +121,15 @@ class LocalMembership:
         wish.before = before
         await self._charge(wish, only_check=True)
         content = await self._joining(head, wish) if wish.action == "join" else wish.content
-        return [NewEvent(type=MEMBER, sender=wish.requester.user_id, state_key=wish.target, content=content)]
+        return [
+            NewEvent(
+                type=MEMBER,
+                sender=wish.requester.user_id,
+                state_key=wish.target,
+                content=content,
+                origin_server_ts=wish.origin_server_ts,
+            )
+        ]
 
     async def _check_is_joined(self, head: Head, user_id: UserId) -> None:
         """As the rules have it, but first: nobody else may learn from a refusal what the target is to the room."""

@@ -69,12 +69,17 @@ class RoomNames:
     async def check_canonical(self, room_id: RoomId, content: Json, old: Json) -> None:
         """What is new in a canonical alias event must lead to the room. Raises: BadRequest, M_BAD_ALIAS or other."""
         for alias in new_aliases(content, old):
-            try:
-                found = await self.resolve(alias)
-            except MatrixError as error:
-                raise _bad_alias(alias) from error
-            if found.room_id != room_id:
+            if await self._room_of(alias) != room_id:
                 raise _bad_alias(alias)
+
+    async def _room_of(self, alias: RoomAlias) -> RoomId | None:
+        """Of an alias of ours as it is: no bridge is asked to make a room for an event in another."""
+        if self._is_local(alias.domain):
+            return await self._aliases.room_of(alias)
+        try:
+            return (await self.resolve(alias)).room_id
+        except MatrixError as error:
+            raise _bad_alias(alias) from error
 
     async def _ask(self, alias: RoomAlias) -> Resolved:
         try:
