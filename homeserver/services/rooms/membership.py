@@ -98,12 +98,15 @@ class Membership:
                 return knocked
         return await self._local.change(wish)
 
-    async def set_state(self, requester: Requester, room_id: RoomId, target: UserId, content: Json) -> EventId:
-        """A member event as a client wrote it."""
+    async def set_state(
+        self, requester: Requester, room_id: RoomId, target: UserId, content: Json, *, at_ms: int | None = None
+    ) -> EventId:
+        """A member event as a client wrote it, of that time if one is given."""
         membership = content.get("membership")
         if not isinstance(membership, str) or membership not in MEMBERSHIPS:
             raise BadRequest("Invalid membership")
         wish = _wish(requester, room_id, target, membership, content)
+        wish.origin_server_ts = at_ms
         if membership == "invite":
             return await self._invite(wish)
         if membership == "leave" and target == requester.user_id:

@@ -118,7 +118,8 @@ class Sending:
     async def put_state(self, requester: Requester, room_id: RoomId, out: Outgoing, state_key: str) -> EventId:
         """The event's id; that of the one in force, if the same user has said the same."""
         if out.type == MEMBER:
-            return await self._membership.set_state(requester, room_id, UserId.parse(state_key), out.content)
+            target, at_ms = UserId.parse(state_key), out.origin_server_ts
+            return await self._membership.set_state(requester, room_id, target, out.content, at_ms=at_ms)
         new = _event(requester, out, state_key)
         await self._allowance.message(requester)
         await self._checks.look_up(room_id, new)
