@@ -16,6 +16,8 @@ from storage.database import Database
 # What kinds of work there are: the first of the two numbers of an advisory lock, the second is the shard.
 FEDERATION_SENDER = 0x48460001
 PUSH = 0x48460002
+MAILS = 0x48460004
+APPSERVICES = 0x48460003
 
 _LOCKS = (
     "SELECT objid::bigint, pid = pg_backend_pid() FROM pg_locks WHERE locktype = 'advisory' AND granted"

@@ -1,0 +1,70 @@
+"""Events as bytes for application services: the oldest of the client formats, which Synapse sends them.
+
+As in a sync, with the room's id; and beside `unsigned` at the top level what older libraries look for there:
+`user_id`, `age`, `prev_content`, `replaces_state`, `redacted_because`, `invite_room_state`, `knock_room_state`.
+
+Source: client-server API, "Room event format"; Synapse's `format_event_for_client_v1`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+from attrs import field, frozen
+
+from matrix.client_format import client_event
+from matrix.events import Json
+from storage.events import StoredEvent
+
+# What stands in `unsigned` and, for older libraries, beside it.
+_DOUBLED = (
+    "age", "redacted_because", "replaces_state", "prev_content", "invite_room_state", "knock_room_state",
+)  # fmt: skip
+
+
+@frozen(kw_only=True)
+class Around:
+    """What an event does not say itself. Maps are by event number; `shown` is a room's stripped state."""
+
+    now_ms: int
+    others: Mapping[int, StoredEvent] = field(factory=dict)  # replaced events, redactions
+    shown: Mapping[int, Sequence[Json]] = field(factory=dict)  # of invites and knocks
+
+
+def event_bytes(stored: StoredEvent, around: Around) -> bytes:
+    event = stored.event
+    if stored.client_json is None:
+        # The bytes that clients get too, without unsigned, room id and closing brace: services/rooms/serialise.py.
+        stored.client_json = orjson.dumps(client_event(event, room_id=False))[:-1]
+    names = b',"room_id":%b,"user_id":%b' % (orjson.dumps(event.room_id), orjson.dumps(event.sender))
+    if stored.redacted_by is None and not stored.replaces and stored.nid not in around.shown:
+        age = max(0, around.now_ms - event.origin_server_ts)
+        return b'%b%b,"age":%d,"unsigned":{"age":%d}}' % (stored.client_json, names, age, age)
+    unsigned = _unsigned(stored, around)
+    doubled = orjson.dumps({**_doubled(unsigned), "unsigned": unsigned})
+    return stored.client_json + names + b"," + doubled[1:]
+
+
+def _unsigned(stored: StoredEvent, around: Around) -> Json:
+    value: Json = {"age": max(0, around.now_ms - stored.event.origin_server_ts)}
+    replaced = around.others.get(stored.replaces or 0)
+    if replaced is not None:
+        value["prev_content"] = replaced.event.content
+        value["prev_sender"] = replaced.event.sender
+        value["replaces_state"] = replaced.event_id
+    redaction = around.others.get(stored.redacted_by or 0)
+    if redaction is not None:
+        value["redacted_by"] = redaction.event_id
+        value["redacted_because"] = _redaction(redaction, around.now_ms)
+    if (shown := around.shown.get(stored.nid)) is not None:
+        value["knock_room_state" if stored.event.membership == "knock" else "invite_room_state"] = list(shown)
+    return value
+
+
+def _redaction(redaction: StoredEvent, now_ms: int) -> Json:
+    age = max(0, now_ms - redaction.event.origin_server_ts)
+    whole = client_event(redaction.event, unsigned={"age": age})
+    return {**whole, "user_id": redaction.event.sender, "age": age}
+
+
+def _doubled(unsigned: Json) -> Json:
+    return {name: unsigned[name] for name in _DOUBLED if name in unsigned}
