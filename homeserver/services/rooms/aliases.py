@@ -18,7 +18,8 @@ from matrix.ids import RoomAlias, RoomId, ServerName
 from matrix.power_levels import PowerLevels
 from storage import aliases as rows
 from storage.aliases import AliasRow
-from storage.change import AlreadyThere, Change
+from storage.appservice_reading import announce_aliases
+from storage.change import AlreadyThere, Change, Row, Statement
 from storage.commit import Committer
 from storage.database import Database
 
@@ -104,7 +105,7 @@ class Aliases:
         if not may_from_outside and not await self._members.is_joined(requester.user_id, room.room_nid):
             raise Forbidden("You must be in the room to create an alias for it")
         try:
-            await self._committer(Change().put(rows.ADD, (alias, room.room_nid, requester.user_id)))
+            await self._commit(rows.ADD, room.room_nid, (alias, room.room_nid, requester.user_id))
         except AlreadyThere:
             raise MatrixError(409, "M_UNKNOWN", f"Room alias {alias} already exists.") from None
 
@@ -116,8 +117,13 @@ class Aliases:
         self._reservations.check(requester, alias)
         if not await self._may_delete(requester, row):
             raise Forbidden("You don't have permission to delete the alias.")
-        await self._committer(Change().put(rows.DELETE, (alias, row.room_nid)))
+        await self._commit(rows.DELETE, row.room_nid, (alias, row.room_nid))
         return row.room_id
+
+    async def _commit(self, statement: Statement, room_nid: int, row: Row) -> None:
+        change = Change().put(statement, row)
+        announce_aliases(change, room_nid)
+        await self._committer(change)
 
     async def _find(self, alias: RoomAlias) -> AliasRow | None:
         return (await self._database.read(rows.find_aliases, [alias])).get(alias)

@@ -24,6 +24,7 @@ from matrix.events import Json, StateKey
 from matrix.ids import RoomAlias, RoomId, UserId
 from matrix.room_versions import RoomVersion
 from storage import aliases as alias_rows
+from storage.appservice_reading import announce_aliases
 from storage.change import AlreadyThere, Change
 
 # Two rooms that one user makes in the same millisecond have the same id in room version 12: then the next is taken.
@@ -127,6 +128,7 @@ class Creation:
         def beside(change: Change, room_nid: int) -> None:
             if new.alias is not None:
                 change.put(alias_rows.ADD, (new.alias, room_nid, requester.user_id))
+                announce_aliases(change, room_nid)
             if new.is_public:
                 self._directory.publish_new(change, room_nid)
 

@@ -34,6 +34,7 @@ from matrix.ids import EventId, RoomId, ServerName, UserId
 from matrix.power_levels import PowerLevels
 from matrix.room_versions import RoomVersion
 from storage import aliases, published_rooms
+from storage.appservice_reading import announce_aliases
 from storage.change import Change
 
 TOMBSTONE = "m.room.tombstone"
@@ -148,6 +149,8 @@ class Upgrade:
     async def _create(self, up: _Upgrade, plan: Plan, last: Sequence[NewEvent], room_id: RoomId | None) -> RoomId:
         def beside(change: Change, room_nid: int) -> None:
             change.put(aliases.MOVE_ALL, (up.old.room_nid, room_nid))
+            announce_aliases(change, room_nid)
+            announce_aliases(change, up.old.room_nid)
             change.put(published_rooms.MOVE_ALL, (up.old.room_nid, room_nid))
             announce(change)
 
