@@ -22,7 +22,7 @@ from homeserver.app.for_servers import ForServers, build_acls, build_turns
 from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
 from homeserver.app.notices import notice_apis
 from homeserver.app.old_sync import old_sync_apis
-from homeserver.app.push import Pushing, build_push, push_apis
+from homeserver.app.push import Pushing, build_push, build_pushers, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
 from homeserver.app.remote_rooms import build_backfill
@@ -33,6 +33,7 @@ from homeserver.app.settings import user_settings
 from homeserver.app.sync import Syncing, build_sync, sync_apis
 from homeserver.app.upkeep import start_upkeep, watch
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
+from homeserver.app.welcome import build_welcome
 from homeserver.client_api.front_door import FrontDoorApi
 from homeserver.client_api.versions import VersionsApi, WellKnown
 from homeserver.client_api.voip import VoipApi
@@ -191,6 +192,7 @@ class Server:
         """Without waiting for requests: there are none, or they are lost."""
         self._syncing.notifier.close()
         self._pushing.close()
+        self.appservices.close()
         self.sending.sender.close()
         self.rooms.typing.stop()
         self.core.storage.close()
@@ -241,22 +243,25 @@ async def assemble(core: Core) -> Server:
     federation = await build_federation(core)
     rooms = build_rooms(core, federation)
     hosts = build_hosts(core, rooms)
-    settings = user_settings(config)
+    settings, pushers = user_settings(config), build_pushers(core)
     # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
     hooks = UserHooks(
         profile_changed=lambda user_id: changes.user_rooms.update_profile(user_id),
         deactivated=lambda user_id: changes.user_rooms.leave_all(user_id),
         backups_deleted=lambda user_id: encryption.backups.delete_all(user_id),
+        registered=lambda user_id: welcome(user_id),
+        address_removed=pushers.end_mails,
         push_rules_of=rooms.push_rules.client_form,
         share_a_room=rooms.members.share_a_room,
         remote_profile=RemoteProfiles(elsewhere=federation.client, clock=core.clock).of,
-        appservice_asks=lambda service_id: None,
+        appservice_asks=lambda service_id: appservices.senders.wake(service_id),
     )
     registry = Registry()
     users = build_users(core, settings, hooks, registry)
     queries = build_appservice_queries(core, registry, users)
     reservations = AliasReservations(registry=registry, ask=queries.aliases.ask)
     changes = build_room_changes(core, rooms, users, federation, reservations, queries.users)
+    welcome = build_welcome(core, users, pushers)
     encryption = build_encryption(core, rooms, federation.client, queries.keys)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
@@ -292,7 +297,7 @@ async def assemble(core: Core) -> Server:
         *await notice_apis(core, users, rooms, changes),
     ]
     await rooms.presence.load()
-    appservices = await build_appservices(core, registry, users, queries.http)
+    appservices = await build_appservices(core, registry, users, rooms, queries)
     start_upkeep(core, users)
     acls = build_acls(core, rooms)
     sending = build_sending(core, federation, hosts)

@@ -4,8 +4,12 @@ from attrs import frozen
 
 from appservice.registration import BadRegistration
 from appservice.registry import Registry
+from appservice.sender import Senders
 from appservice.sources import Sources
+from homeserver.app.appservice_queries import AppserviceQueries
+from homeserver.app.appservice_sending import build_senders
 from homeserver.app.core import Core
+from homeserver.app.rooms import Rooms
 from homeserver.app.users import Users
 from homeserver.web.agent import OutgoingHttp
 from synapse_like_config import ConfigFault
@@ -17,17 +21,21 @@ class Appservices:
 
     registry: Registry
     sources: Sources
+    senders: Senders
     http: OutgoingHttp
 
     async def stop(self) -> None:
+        await self.senders.stop()
         await self.http.close()
 
+    def close(self) -> None:
+        self.senders.close()
 
-async def build_appservices(core: Core, registry: Registry, users: Users, http: OutgoingHttp) -> Appservices:
-    """Takes up the registrations, and makes each service's own user. `http`: services are asked by it.
 
-    Raises: ConfigFault.
-    """
+async def build_appservices(
+    core: Core, registry: Registry, users: Users, rooms: Rooms, queries: AppserviceQueries
+) -> Appservices:
+    """Takes up the registrations, and makes each service's own user. Raises: ConfigFault."""
 
     async def make_senders() -> None:
         for service in registry.all:
@@ -46,4 +54,6 @@ async def build_appservices(core: Core, registry: Registry, users: Users, http: 
         await sources.load()
     except BadRegistration as error:
         raise ConfigFault(error.faults) from error
-    return Appservices(registry=registry, sources=sources, http=http)
+    senders = build_senders(core, registry, rooms, queries.client)
+    senders.start()
+    return Appservices(registry=registry, sources=sources, senders=senders, http=queries.http)

@@ -1,0 +1,60 @@
+"""What application services are told, wired: a queue for each, read from the stream."""
+
+from appservice.client import AppserviceClient
+from appservice.delivery import Delivery, OnChange
+from appservice.encryption import EncryptionNews
+from appservice.queue_metrics import QueueCounts, QueueGauges
+from appservice.reader import Reader
+from appservice.registry import Registry
+from appservice.room_ids import RoomIds
+from appservice.sender import SHARDS, Senders
+from appservice.transaction import Composer
+from homeserver.app.core import Core
+from homeserver.app.rooms import Rooms
+from homeserver.services.rooms.stripped import STRIPPED
+from storage.shard_locks import APPSERVICES, ShardLocks
+
+
+def build_senders(core: Core, registry: Registry, rooms: Rooms, client: AppserviceClient) -> Senders:
+    """Reads the stream after the members of rooms do. Sends from `start` on."""
+    storage, clock = core.storage, core.clock
+    database, room_ids = storage.database, RoomIds(storage.database)
+    reader = Reader(
+        database=database,
+        stream=storage.stream,
+        registry=registry,
+        room_ids=room_ids,
+        members=rooms.members,
+        server_name=core.server_name,
+    )
+    composer = Composer(
+        database=database,
+        events=storage.events,
+        room_ids=room_ids,
+        encryption=EncryptionNews(database=database, members=rooms.members),
+        clock=clock,
+        shown_state=STRIPPED,
+    )
+
+    def delivery(on_change: OnChange) -> Delivery:
+        return Delivery(
+            database=database,
+            reader=reader,
+            composer=composer,
+            send=client.send_transaction,
+            clock=clock,
+            counts=QueueCounts(core.metrics),
+            on_change=on_change,
+        )
+
+    senders = Senders(
+        registry=registry,
+        storage=storage,
+        locks=ShardLocks(storage.dsn, reactor=core.reactor, work=APPSERVICES, count=SHARDS),
+        delivery_of=delivery,
+        gauges=QueueGauges(core.metrics, head=lambda: storage.stream.position, clock=clock),
+        clock=clock,
+        tasks=core.tasks,
+    )
+    storage.read_by(senders.read_stream)
+    return senders
