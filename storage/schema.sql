@@ -462,6 +462,14 @@ CREATE TABLE login_tokens (
     expires_ms bigint NOT NULL
 );
 
+CREATE TABLE mail_throttles (
+    pusher_id bigint NOT NULL,
+    room_nid integer NOT NULL,
+    sent_ms bigint NOT NULL,
+    throttle_ms bigint NOT NULL,
+    event_ms bigint NOT NULL
+);
+
 CREATE TABLE media (
     origin text NOT NULL,
     media_id text NOT NULL,
@@ -1072,6 +1080,9 @@ ALTER TABLE ONLY key_signatures
 ALTER TABLE ONLY login_tokens
     ADD CONSTRAINT login_tokens_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY mail_throttles
+    ADD CONSTRAINT mail_throttles_pkey PRIMARY KEY (pusher_id, room_nid);
+
 ALTER TABLE ONLY media_files
     ADD CONSTRAINT media_files_pkey PRIMARY KEY (file_nid);
 
@@ -1351,6 +1362,9 @@ CREATE TRIGGER memberships_added AFTER INSERT ON memberships REFERENCING NEW TAB
 CREATE TRIGGER memberships_changed AFTER UPDATE ON memberships REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION follow_memberships();
 
 CREATE TRIGGER memberships_deleted AFTER DELETE ON memberships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION follow_memberships();
+
+ALTER TABLE ONLY mail_throttles
+    ADD CONSTRAINT mail_throttles_pusher_id_fkey FOREIGN KEY (pusher_id) REFERENCES pushers(pusher_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY media
     ADD CONSTRAINT media_file_nid_fkey FOREIGN KEY (file_nid) REFERENCES media_files(file_nid);

@@ -9,7 +9,7 @@ from homeserver.app.settings import Limits
 from homeserver.client_api.address_links import AddressLinksApi
 from homeserver.client_api.addresses import AddressesApi, RequestTokenApi
 from homeserver.services.users.address_checks import AddressChecks, CheckSettings
-from homeserver.services.users.addresses import Addresses
+from homeserver.services.users.addresses import Addresses, OnAddressRemoved
 from homeserver.services.users.identity_servers import IdentityServers
 from homeserver.services.users.ui_auth import UiAuth
 from homeserver.web.addresses import AddressRules
@@ -30,14 +30,14 @@ class Contacts:
         return self.checks.can_mail and self.addresses.may_change
 
 
-def build_contacts(core: Core) -> Contacts:
+def build_contacts(core: Core, address_removed: OnAddressRemoved) -> Contacts:
     database, config = core.storage.database, core.config
     registration, email = config.registration, config.notifications.email
     allowed = registration.allowed_local_3pids
     checks = AddressChecks(
         database=database,
         clock=core.clock,
-        mailer=_mailer(core),
+        mailer=build_mailer(core),
         settings=CheckSettings(
             app_name=email.app_name,
             base_url=config.base_url,
@@ -62,11 +62,13 @@ def build_contacts(core: Core) -> Contacts:
             checks=checks,
             identity_servers=identity_servers,
             may_change=registration.enable_3pid_changes,
+            on_removed=address_removed,
         ),
     )
 
 
-def _mailer(core: Core) -> Mailer | None:
+def build_mailer(core: Core) -> Mailer | None:
+    """None where the operator has configured none."""
     options = core.config.notifications.email
     if options.notif_from is None:
         return None

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from homeserver.app.core import Core
+from homeserver.app.mails import Mails, build_mails
 from homeserver.app.reading import RoomReading
 from homeserver.app.rooms import Rooms
 from homeserver.app.users import Users
 from homeserver.client_api.notifications import NotificationsApi
 from homeserver.client_api.pushers import PushersApi
+from homeserver.client_api.unsubscribe import UnsubscribeApi
 from homeserver.services.push.delivery import EVERY_S, FLUSH_EVERY_S, PushDelivery
 from homeserver.services.push.due import DueEvents
 from homeserver.services.push.due_invites import DueInvites
@@ -31,30 +33,36 @@ class Pushing:
 
     pushers: Pushers
     delivery: PushDelivery | None
+    mails: Mails | None
     http: OutgoingHttp
 
     async def stop(self) -> None:
         if self.delivery is not None:
             await self.delivery.stop()
+        if self.mails is not None:
+            self.mails.delivery.close()
         await self.http.close()
 
     def close(self) -> None:
         if self.delivery is not None:
             self.delivery.close()
+        if self.mails is not None:
+            self.mails.delivery.close()
 
 
 def build_push(core: Core, users: Users, rooms: Rooms) -> Pushing:
     federation = core.config.federation
     rules = AddressRules.parse(federation.ip_range_blacklist, federation.ip_range_whitelist)
     http = OutgoingHttp(reactor=core.reactor, rules=rules, user_agent="Hearth (push)")
-    pushers = Pushers(database=core.storage.database, commit=core.storage.committer, clock=core.clock)
+    pushers, due = build_pushers(core), _due(core, users, rooms)
+    mails = build_mails(core, users, rooms, pushers, due)
     if not core.config.notifications.push.enabled:
-        return Pushing(pushers=pushers, delivery=None, http=http)
+        return Pushing(pushers=pushers, delivery=None, mails=mails, http=http)
     delivery = PushDelivery(
         stream=core.storage.stream,
         pushers=pushers,
         members=rooms.members,
-        telling=_telling(core, users, rooms, http),
+        telling=_telling(core, rooms, due, http),
         locks=ShardLocks(core.storage.dsn, reactor=core.reactor, work=PUSH, count=SHARDS),
         clock=core.clock,
         tasks=core.tasks,
@@ -64,26 +72,39 @@ def build_push(core: Core, users: Users, rooms: Rooms) -> Pushing:
     core.tasks.background("push.begin", delivery.share())
     core.tasks.repeat("push.share", EVERY_S, delivery.share)
     core.tasks.repeat("push.flush", FLUSH_EVERY_S, delivery.flush)
-    return Pushing(pushers=pushers, delivery=delivery, http=http)
+    return Pushing(pushers=pushers, delivery=delivery, mails=mails, http=http)
 
 
-def _telling(core: Core, users: Users, rooms: Rooms, http: OutgoingHttp) -> Telling:
+def build_pushers(core: Core) -> Pushers:
+    return Pushers(
+        database=core.storage.database,
+        commit=core.storage.committer,
+        clock=core.clock,
+        sends_mails=core.config.notifications.email.enable_notifs,
+    )
+
+
+def _due(core: Core, users: Users, rooms: Rooms) -> DueEvents:
+    return DueEvents(
+        unread=rooms.unread,
+        members=rooms.members,
+        events=core.storage.events,
+        invites=DueInvites(
+            judging=rooms.judging,
+            events=core.storage.events,
+            database=core.storage.database,
+            hidden_from=InvitePermission(database=core.storage.database).hidden_from,
+        ),
+        ignored=users.ignored.of,
+        by_room=core.config.notifications.push.group_unread_count_by_room,
+    )
+
+
+def _telling(core: Core, rooms: Rooms, due: DueEvents, http: OutgoingHttp) -> Telling:
     options = core.config.notifications.push
     chance, longest_s = random.SystemRandom(), options.jitter_delay / 1000
     return Telling(
-        due=DueEvents(
-            unread=rooms.unread,
-            members=rooms.members,
-            events=core.storage.events,
-            invites=DueInvites(
-                judging=rooms.judging,
-                events=core.storage.events,
-                database=core.storage.database,
-                hidden_from=InvitePermission(database=core.storage.database).hidden_from,
-            ),
-            ignored=users.ignored.of,
-            by_room=options.group_unread_count_by_room,
-        ),
+        due=due,
         notifications=Notifications(heads=rooms.heads, with_content=options.include_content),
         gateway=Gateway(http=http),
         clock=core.clock,
@@ -102,7 +123,9 @@ def push_apis(core: Core, users: Users, rooms: Rooms, reading: RoomReading, push
         database=core.storage.database,
         ignored=users.ignored.of,
     )
+    unsubscribe = [] if pushing.mails is None else [UnsubscribeApi(unsubscribing=pushing.mails.unsubscribing)]
     return [
+        *unsubscribe,
         PushersApi(pushers=pushing.pushers),
         NotificationsApi(notifications=notifications, client_events=reading.client_events),
     ]

@@ -23,7 +23,7 @@ from homeserver.client_api.tags import TagsApi
 from homeserver.services.appservices.users import Appear
 from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
-from homeserver.services.users.addresses import EmailStage
+from homeserver.services.users.addresses import EmailStage, OnAddressRemoved
 from homeserver.services.users.appservice_login import AppserviceLogin
 from homeserver.services.users.appservice_tokens import AppserviceTokens, OnRequest
 from homeserver.services.users.authenticator import Authenticator
@@ -63,6 +63,8 @@ class UserHooks:
     profile_changed: OnUser
     deactivated: OnUser
     backups_deleted: OnUser
+    registered: OnUser
+    address_removed: OnAddressRemoved
     push_rules_of: Callable[[UserId], Awaitable[dict[str, Any]]]
     remote_profile: RemoteProfile
     appservice_asks: OnRequest
@@ -120,9 +122,10 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks, appservice
         accounts=accounts,
         passwords=passwords,
         usernames=usernames,
+        on_registered=[hooks.registered],
     )
     registration_tokens = RegistrationTokens(db=db, clock=clock)
-    contacts = build_contacts(core)
+    contacts = build_contacts(core, hooks.address_removed)
     limits, rates = Limits(clock), core.config.ratelimits
     check = PasswordCheck(
         accounts=accounts,

@@ -3,27 +3,13 @@
 The page itself confirms nothing, since programs that look after people's mail open every link in it.
 """
 
-from html import escape
-
 from homeserver.services.users.address_checks import LINK, AddressChecks
 from homeserver.web.call import Call
-from homeserver.web.replies import Answer, Reply, redirect
+from homeserver.web.pages import page
+from homeserver.web.replies import Answer, redirect
 from homeserver.web.router import Access, Body, route
 from matrix.errors import MatrixError
 from storage.threepids import Check
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-}
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Confirm your address</title>
-<style>body {{ font: 1.1em sans-serif; max-width: 32em; margin: 4em auto; padding: 0 1em; }}
-button {{ font: inherit; padding: .5em 1em; }}</style></head><body><h1>{title}</h1>{body}</body></html>
-"""
 
 
 class AddressLinksApi:
@@ -35,8 +21,8 @@ class AddressLinksApi:
         try:
             check = await self._find(call)
         except MatrixError as error:
-            return _page("This did not work", error.message, status=error.status)
-        return _page(
+            return page("This did not work", error.message, status=error.status)
+        return page(
             "Confirm your address",
             f"Is {check.address} your address, and did you ask for this mail?",
             # To the same address: the token stays in the query.
@@ -48,17 +34,12 @@ class AddressLinksApi:
         try:
             check = await self._find(call)
         except MatrixError as error:
-            return _page("This did not work", error.message, status=error.status)
+            return page("This did not work", error.message, status=error.status)
         await self._checks.pass_(check)
         if check.next_link is not None:
             return redirect(check.next_link, 303)
-        return _page("Thank you", "Your address is confirmed. Go back to where you came from.")
+        return page("Thank you", "Your address is confirmed. Go back to where you came from.")
 
     async def _find(self, call: Call) -> Check:
         query = call.query
         return await self._checks.find_open(query.text("sid"), query.text("client_secret"), query.text("token"))
-
-
-def _page(title: str, text: str, *, form: str = "", status: int = 200) -> Reply:
-    body = f"<p>{escape(text)}</p>{form}"
-    return Reply(status, _PAGE.format(title=escape(title), body=body), "text/html; charset=utf-8", headers=_HEADERS)

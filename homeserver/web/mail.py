@@ -6,7 +6,9 @@ Source: RFC 5321; RFC 3207 for STARTTLS; RFC 3834 for mails that no person wrote
 import email.utils
 import io
 import re
+from collections.abc import Mapping
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from typing import Any
 
 from attrs import frozen
@@ -18,6 +20,9 @@ TIMEOUT_S = 30.0
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 # RFC 5321, 4.5.3.1.3.
 MAX_ADDRESS = 254
+# A link in a header must stay in one piece; a line may have 998 characters: RFC 5322, 2.1.1.
+_POLICY = EmailPolicy(max_line_length=900)
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class MailFailed(Exception):
@@ -49,8 +54,15 @@ class Mailer:
         self._reactor = reactor
         self._server = server
 
-    async def send(self, to: str, subject: str, text: str) -> None:
+    async def send(
+        self, to: str, subject: str, text: str, *, html: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> None:
         """Comes back when the server has taken it. Raises: MailFailed."""
+        message = self._message(to, subject, text)
+        for name, value in headers.items():
+            message[name] = value
+        if html is not None:
+            message.add_alternative(html, subtype="html")
         # Its module imports the reactor, which is chosen by __main__ and must not be there before a process forks.
         from twisted.mail.smtp import ESMTPSenderFactory
 
@@ -62,7 +74,7 @@ class Mailer:
             None if server.password is None else server.password.encode(),
             email.utils.parseaddr(server.sender)[1],
             to,
-            io.BytesIO(self._message(to, subject, text)),
+            io.BytesIO(message.as_bytes()),
             done,
             retries=0,
             timeout=TIMEOUT_S,
@@ -82,8 +94,8 @@ class Mailer:
             # Whatever hinders it, from the name look-up to the server's last word, means the same.
             raise MailFailed(f"{type(error).__name__}: {error}"[:300]) from error
 
-    def _message(self, to: str, subject: str, text: str) -> bytes:
-        message = EmailMessage()
+    def _message(self, to: str, subject: str, text: str) -> EmailMessage:
+        message = EmailMessage(_POLICY)
         message["From"] = self._server.sender
         message["To"] = to
         message["Subject"] = " ".join(subject.split())
@@ -92,4 +104,4 @@ class Mailer:
         message["Auto-Submitted"] = "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
         message.set_content(text)
-        return message.as_bytes()
+        return message

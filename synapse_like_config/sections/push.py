@@ -1,5 +1,6 @@
 """Notifications, by push and by e-mail."""
 
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -39,6 +40,9 @@ class Email:
     validation_token_lifetime: Milliseconds = option(Milliseconds(3_600_000), "How long a token in a mail is good.")
     invite_client_location: BaseUrl | None = option(None, "Where invitations by mail lead: a web client.")
     subjects: dict[str, Any] = option({}, "The subjects of mails, by their kind.")
+    template_dir: Path | None = option(None, "A directory with templates of your own.")
+    notif_template_html: str = option("notif_mail.html", "The template of mails of unread messages.")
+    notif_template_text: str = option("notif_mail.txt", "The same, as plain text.")
 
     @staticmethod
     def adapt(raw: Json) -> Json:

@@ -3,6 +3,7 @@
 Source: client-server API, "Account Management", "Adding Account Administrative Contact Information".
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from homeserver.runtime.clock import Clock
@@ -18,6 +19,14 @@ from storage.database import Database
 from storage.threepids import Address, Check
 
 
+# A user has an address no more; None: not one.
+OnAddressRemoved = Callable[[UserId, str | None], Awaitable[None]]
+
+
+async def _nobody_hears(user_id: UserId, address: str | None) -> None:
+    pass
+
+
 class Addresses:
     """`may_change`: the operator's enable_3pid_changes."""
 
@@ -30,12 +39,14 @@ class Addresses:
         checks: AddressChecks,
         identity_servers: IdentityServers,
         may_change: bool = True,
+        on_removed: OnAddressRemoved = _nobody_hears,
     ) -> None:
         self._database = database
         self._commit = commit
         self._clock = clock
         self._checks = checks
         self._identity_servers = identity_servers
+        self._on_removed = on_removed
         self.may_change = may_change
 
     async def list_of(self, user_id: UserId) -> list[Address]:
@@ -96,10 +107,12 @@ class Addresses:
     async def remove(self, user_id: UserId, medium: str, address: str) -> None:
         address = canonical(address) if medium == EMAIL else address
         await self._database.run(rows.delete, user_id, medium, address)
+        await self._on_removed(user_id, address)
 
     async def forget_all(self, user_id: UserId) -> None:
         """Of a closed account. What an identity server does not take back stays there: it is not ours."""
         await self._database.run(rows.delete_all, user_id)
+        await self._on_removed(user_id, None)
         for medium, address, server in await self._database.read(rows.binds_of, user_id):
             try:
                 await self._unbind(user_id, medium, address, server)
