@@ -1,0 +1,174 @@
+"""What was accepted and is to be bridged: durable, one at a time in each queue, in order, both directions together.
+
+A worker takes the first of its queue, has it handled, deletes it, and takes the next. Killed in between, the next
+process handles the same again: every handler must find out what of its work is done already. What cannot be done now
+(the network or the homeserver is down) waits with all that is behind it; what can never be done is given up, and its
+writer told. Queues do not wait for each other, up to CONCURRENT of them.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall
+
+from appservice.bridges.core.errors import LoginLost, NetworkError, Refused, Temporary
+from appservice.bridges.core.matrix_client import HomeserverDown
+from appservice.bridges.core.store import Store
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.tasks import Tasks
+from storage import bridges_inbox as rows
+from storage.bridges_inbox import OWN, Accepted, Waiting
+from storage.database import CommitUnknown, DatabaseDown
+
+CONCURRENT = 32
+# So many are read at once.
+_BATCH = 50
+# A call that hangs must not hold its channel for ever; an upload of a large file may take this long.
+_CALL_S = 900.0
+_MAX_PAUSE_S = 60.0
+# What fails by a fault of ours is tried so often.
+_BUG_ATTEMPTS = 3
+# What "may work later" for so long will not.
+_MAX_AGE_MS = 3 * 24 * 3600 * 1000
+
+Handle = Callable[[Waiting], Awaitable[None]]
+GiveUp = Callable[[Waiting, Exception], Awaitable[None]]
+_LATER = (Temporary, HomeserverDown, DatabaseDown, CommitUnknown, TimeoutError, LoginLost)
+
+logger = logging.getLogger(__name__)
+
+
+class Inbox:
+    """`handle` bridges one; `give_up` tells people that it could not be."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, tasks: Tasks, metrics: Metrics, handle: Handle, give_up: GiveUp
+    ) -> None:
+        self._store, self._clock, self._tasks = store, clock, tasks
+        self._handle, self._give_up = handle, give_up
+        self._slots = DeferredSemaphore(CONCURRENT)
+        # A queue that runs, and whether something came to it since its worker last looked.
+        self._running: dict[str, bool] = {}
+        self._pauses: dict[str, tuple[IDelayedCall, Deferred[None]]] = {}
+        self._idle: list[Deferred[None]] = []
+        self._is_stopping = False
+        self._handled = metrics.counter("bridge_handled", "Events bridged, by their source and outcome", ["outcome"])
+        self._delay = metrics.histogram("bridge_delay_seconds", "From being accepted to being bridged", [])
+        metrics.gauge_of("bridge_queues", "Queues in which something waits", lambda: len(self._running))
+        metrics.gauge_of(
+            "bridge_paused_queues", "Queues that wait for somebody to work again", lambda: len(self._pauses)
+        )
+
+    async def accept(self, items: Sequence[Accepted], *, once: str | None = None) -> None:
+        """Durable when it returns. `once`: a key for all of them together, as each may have one."""
+        for queue in await self._store.run(rows.accept, items, self._clock.now_ms(), once=once):
+            self.wake(queue)
+
+    async def start(self) -> None:
+        """Goes on with what waits."""
+        for queue in await self._store.read(rows.queues):
+            self.wake(queue)
+
+    def stop(self) -> None:
+        """Nothing more is begun; what runs may end."""
+        self._is_stopping = True
+        self.hurry()
+
+    def wake(self, queue: str) -> None:
+        """Something came to the queue."""
+        if queue in self._running:
+            self._running[queue] = True
+        elif not self._is_stopping:
+            self._running[queue] = False
+            self._tasks.background("bridge.queue", self._run(queue))
+
+    def hurry(self, queue: str | None = None) -> None:
+        """What waits for somebody to work again tries now: they do, or it is time to stop."""
+        for name in list(self._pauses) if queue is None else [queue] if queue in self._pauses else []:
+            timer, waiting = self._pauses.pop(name)
+            if timer.active():
+                timer.cancel()
+            waiting.callback(None)
+
+    async def idle(self) -> None:
+        """Comes back when no queue runs."""
+        while self._running:
+            waiting: Deferred[None] = Deferred()
+            self._idle.append(waiting)
+            await waiting
+
+    async def _run(self, queue: str) -> None:
+        try:
+            while not self._is_stopping:
+                self._running[queue] = False
+                batch = await self._store.read(rows.waiting, queue, _BATCH)
+                for item in batch:
+                    if self._is_stopping:
+                        return
+                    await self._finish(item)
+                if not batch and not self._running[queue]:
+                    return
+        finally:
+            del self._running[queue]
+            if not self._running:
+                waiting, self._idle = self._idle, []
+                for one in waiting:
+                    one.callback(None)
+
+    async def _finish(self, item: Waiting) -> None:
+        """Until it is done, or given up, or the process stops."""
+        failures = 0
+        while not self._is_stopping:
+            try:
+                await self._slots.run(lambda: Deferred.fromCoroutine(self._once(item)))
+            except _LATER as error:
+                if self._clock.now_ms() - item.accepted_ms > _MAX_AGE_MS:
+                    await self._let_go(item, error)
+                    return
+                failures += 1
+                pause_s = min(2.0 ** min(failures, 10) / 2, _MAX_PAUSE_S)
+                if isinstance(error, Temporary) and error.retry_after_s is not None:
+                    pause_s = error.retry_after_s
+                logger.warning("%s waits %.1f s: %s: %s", item.queue, pause_s, type(error).__name__, error)
+                await self._pause(item.queue, pause_s)
+            except NetworkError as error:
+                await self._let_go(item, error)
+                return
+            except Exception as error:
+                # A fault of ours must not stop the channel: it is told, and the next has its turn.
+                failures += 1
+                logger.exception("An event of %s failed", item.queue)
+                await self._store.run(rows.count_attempt, item.seq)
+                if item.attempts + failures >= _BUG_ATTEMPTS:
+                    await self._let_go(item, error)
+                    return
+                await self._pause(item.queue, 0.2 * failures)
+            else:
+                return
+
+    async def _once(self, item: Waiting) -> None:
+        # History is read in the network's own pace, however slow.
+        if item.source == OWN:
+            await self._handle(item)
+        else:
+            await self._clock.timeout(self._handle(item), _CALL_S)
+        await self._store.run(rows.delete, item.seq)
+        self._handled.labels("done").inc()
+        self._delay.observe(max(0, self._clock.now_ms() - item.accepted_ms) / 1000)
+
+    async def _let_go(self, item: Waiting, error: Exception) -> None:
+        self._handled.labels("refused" if isinstance(error, Refused) else "failed").inc()
+        try:
+            await self._clock.timeout(self._give_up(item, error), 60.0)
+        except Exception:
+            # Nobody can be told; the channel goes on.
+            logger.exception("Nobody could be told that an event of %s was given up", item.queue)
+        await self._store.run(rows.delete, item.seq)
+
+    async def _pause(self, queue: str, seconds: float) -> None:
+        waiting: Deferred[None] = Deferred()
+        timer = self._clock.later(seconds, self.hurry, queue)
+        self._pauses[queue] = (timer, waiting)
+        await waiting
