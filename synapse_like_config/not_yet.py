@@ -27,7 +27,6 @@ NOT_YET = frozenset(
         "include_profile_data_on_invite",
         "jwt_config",
         "limit_remote_rooms",
-        "macaroon_secret_key",
         "max_avatar_size",
         "max_event_delay_duration",
         "oidc_providers",
