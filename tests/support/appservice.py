@@ -40,10 +40,15 @@ class Asked:
 
 @define(eq=False)
 class FakeService:
-    """`answer` says what is said to a request; None: nothing, ever. It may be a coroutine function."""
+    """`answer` says what is said to a request; None: nothing, ever. It may be a coroutine function.
+
+    `takes_transactions`: they are taken and kept in `transactions`, apart from what is asked.
+    """
 
     answer: Callable[[Asked], Any]
+    takes_transactions: bool = False
     asked: list[Asked] = field(factory=list)
+    transactions: list[Asked] = field(factory=list)
     port: int = 0
 
     @property
@@ -70,6 +75,9 @@ class _Root(Resource):
             authorization=request.getHeader("authorization"),
             body=request.content.read(),
         )
+        if self._service.takes_transactions and "transactions" in asked.segments:
+            self._service.transactions.append(asked)
+            return _told(request, (200, {}))
         self._service.asked.append(asked)
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
@@ -82,10 +90,15 @@ class _Root(Resource):
             answer = await answer
         if answer is None or gone:
             return
-        status, body = answer
-        request.setResponseCode(status)
-        request.write(body if isinstance(body, bytes) else orjson.dumps(body))
-        request.finish()
+        _told(request, answer)
+
+
+def _told(request: Request, answer: Answer) -> int:
+    status, body = answer
+    request.setResponseCode(status)
+    request.write(body if isinstance(body, bytes) else orjson.dumps(body))
+    request.finish()
+    return NOT_DONE_YET
 
 
 @contextmanager
