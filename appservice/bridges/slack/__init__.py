@@ -1,0 +1,1 @@
+"""The bridge to Slack: a network for `appservice.bridges.core`."""
