@@ -1,0 +1,1 @@
+"""The bridge to Discord: a network for `appservice.bridges.core`."""
