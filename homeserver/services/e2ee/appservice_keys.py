@@ -45,7 +45,7 @@ class AppserviceKeys:
         found: dict[str, RemoteKeys] = {}
 
         async def ask(service: Registration, users: Mapping[UserId, Collection[str]]) -> None:
-            answer = await self._client.query_keys(service, {user_id: list(users[user_id]) for user_id in users})
+            answer = await self._client.query_keys(service, {str(user_id): list(users[user_id]) for user_id in users})
             for user_id, devices in users.items():
                 keys = read_query_answer(answer or {}, user_id)
                 if devices:
