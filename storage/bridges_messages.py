@@ -145,6 +145,20 @@ def reaction_of_event(cur: Cursor, bridge: str, event_id: str) -> ReactionRow | 
     return next(iter(_reactions(cur)), None)
 
 
+def reaction_count(cur: Cursor, bridge: str, channel_id: str, message_id: str, user_id: str, emoji_id: str) -> int:
+    """How often the user has taken this reaction back."""
+    return last_change(cur, bridge, channel_id, message_id, f"reaction {user_id} {emoji_id}")
+
+
+def last_change(cur: Cursor, bridge: str, channel_id: str, message_id: str, what: str) -> int:
+    cur.execute(
+        "SELECT count FROM bridge_changes WHERE bridge = %s AND channel_id = %s AND message_id = %s AND what = %s",
+        (bridge, channel_id, message_id, what),
+    )
+    row = cur.fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def put_reaction(cur: Cursor, bridge: str, row: ReactionRow) -> None:
     cur.execute(
         f"INSERT INTO bridge_reactions (bridge, {_REACTION}) VALUES (%s, %s, %s, %s, %s, %s, %s)"
@@ -158,6 +172,16 @@ def delete_reaction(cur: Cursor, bridge: str, row: ReactionRow) -> None:
         "DELETE FROM bridge_reactions WHERE bridge = %s AND channel_id = %s AND message_id = %s AND user_id = %s"
         " AND emoji_id = %s",
         (bridge, row.channel_id, row.message_id, row.user_id, row.emoji_id),
+    )
+    if cur.rowcount:
+        _count(cur, bridge, row.channel_id, row.message_id, f"reaction {row.user_id} {row.emoji_id}")
+
+
+def _count(cur: Cursor, bridge: str, channel_id: str, message_id: str, what: str) -> None:
+    cur.execute(
+        "INSERT INTO bridge_changes (bridge, channel_id, message_id, what, count) VALUES (%s, %s, %s, %s, 1)"
+        " ON CONFLICT (bridge, channel_id, message_id, what) DO UPDATE SET count = bridge_changes.count + 1",
+        (bridge, channel_id, message_id, what),
     )
 
 
@@ -211,12 +235,18 @@ def votes(cur: Cursor, bridge: str, channel_id: str, message_id: str) -> dict[st
     return {voter: orjson.loads(answers) for voter, answers in cur}
 
 
+def count_votes(cur: Cursor, bridge: str, channel_id: str, message_id: str, voter: str) -> int:
+    """How often the voter has chosen."""
+    return last_change(cur, bridge, channel_id, message_id, f"vote {voter}")
+
+
 def put_vote(cur: Cursor, bridge: str, channel_id: str, message_id: str, voter: str, answers: Sequence[str]) -> None:
     cur.execute(
         "INSERT INTO bridge_votes (bridge, channel_id, message_id, voter, answers) VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (bridge, channel_id, message_id, voter) DO UPDATE SET answers = excluded.answers",
         (bridge, channel_id, message_id, voter, orjson.dumps(list(answers)).decode()),
     )
+    _count(cur, bridge, channel_id, message_id, f"vote {voter}")
 
 
 def find_copy(cur: Cursor, bridge: str, file_id: str) -> tuple[str, JsonDict] | None:

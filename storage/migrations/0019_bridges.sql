@@ -138,6 +138,16 @@ CREATE TABLE bridge_votes (
     PRIMARY KEY (bridge, channel_id, message_id, voter)
 );
 
+-- How often something changed that can be undone and done again (`what`): it tells one time from another.
+CREATE TABLE bridge_changes (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    what text NOT NULL,
+    count int NOT NULL,
+    PRIMARY KEY (bridge, channel_id, message_id, what)
+);
+
 -- Copies of avatars, emoji and stickers, by the network's id of the file.
 CREATE TABLE bridge_copies (
     bridge text NOT NULL,

@@ -1,5 +1,6 @@
 """The message map: which message is which event. What a network gave along is kept beside what core notes."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,8 +80,6 @@ def with_memo(memo: JsonDict, **core: Any) -> JsonDict:
 
 def fingerprint(value: object) -> str:
     """Of a content, to see whether an edit changes anything."""
-    import hashlib
-
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

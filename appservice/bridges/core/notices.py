@@ -65,9 +65,10 @@ class Notices:
     async def tell_user(self, user_id: str, text: str) -> None:
         """In their management rooms; a new one, if they have none."""
         found = [room for room, user in self._users.items() if user == user_id]
-        for room_id in found or [await self._open(UserId(user_id))]:
-            if room_id is not None:
-                await self.say_once(room_id, text)
+        if not found and (opened := await self._open(UserId(user_id))) is not None:
+            found = [opened]
+        for room_id in found:
+            await self.say_once(room_id, text)
 
     async def tell_admins(self, text: str) -> None:
         """Those who run the bridge: in the log, and in the management rooms of admins."""
