@@ -14,8 +14,8 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-# The status and the body, which is JSON unless it is bytes.
-Answer = tuple[int, Any]
+# The status and the body, which is JSON unless it is bytes; what follows are headers, names and values.
+Answer = tuple[Any, ...]
 UNRECOGNIZED: Answer = (404, {"errcode": "M_UNRECOGNIZED"})
 
 
@@ -94,8 +94,10 @@ class _Root(Resource):
 
 
 def _told(request: Request, answer: Answer) -> int:
-    status, body = answer
+    status, body, *headers = answer
     request.setResponseCode(status)
+    for name, value in headers:
+        request.setHeader(name, value)
     request.write(body if isinstance(body, bytes) else orjson.dumps(body))
     request.finish()
     return NOT_DONE_YET

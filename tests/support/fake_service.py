@@ -1,7 +1,7 @@
 """An application service that takes transactions and remembers them, as a good bridge does, and says what is wrong.
 
-It holds the homeserver to the promises: one transaction at a time, the same body for the same id, `events` always there,
-at most a hundred of each kind.
+It holds the homeserver to the promises: one transaction at a time, the same body for the same id, `events` always
+there, at most a hundred of each kind.
 """
 
 from collections import Counter
@@ -137,7 +137,7 @@ def listening_service(id: str = "irc") -> Iterator[ListeningService]:
     """A service that is there. Nothing may have been wrong at its end."""
     with fake_service(lambda asked: TAKEN) as fake:
         service = ListeningService(id, fake)
-        fake.answer = service.take
+        fake.answer, fake.takes_transactions = service.take, False
         yield service
     assert not service.faults
 
