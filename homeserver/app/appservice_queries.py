@@ -44,7 +44,9 @@ def build_appservice_queries(core: Core, registry: Registry, users: Users) -> Ap
         users=AppserviceUsers(
             registry=registry, client=client, find_user=users.accounts.find, clock=clock, tasks=tasks
         ),
-        aliases=AppserviceAliases(registry=registry, client=client, clock=clock, tasks=tasks),
+        aliases=AppserviceAliases(
+            registry=registry, client=client, database=core.storage.database, clock=clock, tasks=tasks
+        ),
         networks=Networks(registry=registry, client=client, clock=clock, tasks=tasks),
         keys=AppserviceKeys(registry=registry, client=client, clock=clock),
     )

@@ -17,6 +17,8 @@ from homeserver.runtime.shared import Shared
 from homeserver.runtime.tasks import Tasks
 from matrix.errors import MatrixError
 from matrix.ids import RoomAlias
+from storage.aliases import find_aliases
+from storage.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +27,11 @@ PAUSES_S = (0.5, 1.0)
 
 
 class AppserviceAliases:
-    def __init__(self, *, registry: Registry, client: AppserviceClient, clock: Clock, tasks: Tasks) -> None:
+    def __init__(
+        self, *, registry: Registry, client: AppserviceClient, database: Database, clock: Clock, tasks: Tasks
+    ) -> None:
         self._registry = registry
+        self._database = database
         self._client = client
         self._clock = clock
         self._asking: Shared[RoomAlias, bool] = Shared("appservice.query_alias", tasks)
@@ -40,10 +45,11 @@ class AppserviceAliases:
         return bool(owners) and await self._asking.get(alias, lambda: self._ask(owners, alias))
 
     async def _ask(self, owners: Sequence[Registration], alias: RoomAlias) -> bool:
+        """One service after the other, until there is the alias: matrix-appservice-bridge says yes to all."""
         is_answered = True
         for service in owners:
             try:
-                if await self._ask_one(service, alias):
+                if await self._ask_one(service, alias) and await self._is_there(alias):
                     return True
             except AppserviceError as error:
                 logger.warning("%r was asked for %s: %s", service.id, alias, error)
@@ -51,6 +57,9 @@ class AppserviceAliases:
         if not is_answered:
             raise MatrixError(408, "M_UNKNOWN", "The application service of this alias does not answer")
         return False
+
+    async def _is_there(self, alias: RoomAlias) -> bool:
+        return alias in await self._database.read(find_aliases, [alias])
 
     async def _ask_one(self, service: Registration, alias: RoomAlias) -> bool:
         for pause_s in PAUSES_S:

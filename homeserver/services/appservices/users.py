@@ -70,7 +70,8 @@ class AppserviceUsers:
 
     async def _appear(self, user_id: UserId, by: Requester | None) -> None:
         owners = [each for each in self._registry.owners_of_user(user_id) if each.url is not None]
-        if not owners or await self._find_user(user_id) is not None:
+        # A user whom a service is just making may not have a name yet.
+        if not owners or (user_id not in self._asking and await self._is_there(user_id)):
             return
         if user_id in self._asking and by is not None and by.appservice_id in [each.id for each in owners]:
             # It asks while it is being asked: if it waited for itself, both would wait for ever.
@@ -81,11 +82,15 @@ class AppserviceUsers:
         except TimeoutError:
             logger.warning("A service has not said for %g s whether there is %s", WAIT_S, user_id)
 
+    async def _is_there(self, user_id: UserId) -> bool:
+        """Is there the user, and nobody making them?"""
+        return await self._find_user(user_id) is not None and user_id not in self._asking
+
     async def _ask(self, owners: Sequence[Registration], user_id: UserId) -> None:
-        """One service after the other, until one says yes."""
+        """One service after the other, until there is the user: matrix-appservice-bridge says yes to all."""
         for service in owners:
             try:
-                if await self._client.query_user(service, user_id):
+                if await self._client.query_user(service, user_id) and await self._find_user(user_id) is not None:
                     return
             except AppserviceError as error:
                 logger.warning("%r was asked for %s: %s", service.id, user_id, error)

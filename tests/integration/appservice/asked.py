@@ -25,7 +25,7 @@ sender_localpart: _{id}_bot
 protocols: [irc]
 namespaces:
   users: [{{exclusive: {exclusive}, regex: "@_{space}_"}}]
-  aliases: [{{exclusive: true, regex: "#_{space}_"}}]
+  aliases: [{{exclusive: {exclusive}, regex: "#_{space}_"}}]
 """
 
 

@@ -119,6 +119,19 @@ async def test_each_service_of_a_namespace_is_asked_until_one_says_yes(services:
     assert (len(no.asked), len(yes.asked)) == (1, 1)
 
 
+async def test_a_yes_that_is_not_true_is_a_no(services: Services) -> None:
+    services.add(exclusive=False).answer = lambda asked: (200, {})
+    true = services.add("two", exclusive=False)
+    bridge = await services.start(id="two")
+    alice = await bridge.hs.register("alice")
+    true.answer = knows_users(bridge, GHOST)
+    assert (await alice.ask("GET", f"/profile/{q(GHOST)}")).status == 200
+    true.answer = knows_aliases(bridge, ALIAS)
+    assert (await alice.ask("GET", f"/directory/room/{q(ALIAS)}")).status == 200
+    assert refusal(await alice.ask("GET", f"/profile/{q('@_irc_no:hearth.test')}")) == (404, "M_NOT_FOUND")
+    assert refusal(await alice.ask("GET", f"/directory/room/{q('#_irc_no:hearth.test')}")) == (404, "M_NOT_FOUND")
+
+
 async def test_a_room_comes_to_be_when_its_alias_is_looked_up(services: Services) -> None:
     service = services.add()
     bridge = await services.start()
