@@ -168,11 +168,13 @@ class Filter:
     account_data: EventFilter = EventFilter()
     event_fields: "EventFields | None" = None
     event_format: Literal["client", "federation"] = "client"
+    # The operator's bound of the timeline.
+    most: int = MAX_LIMIT
 
     @property
     def timeline_limit(self) -> int:
         """As in Synapse 0 is a limit too: of who wants to hear of state alone."""
-        return 0 if self.room.timeline.limit == 0 else clamp_limit(self.room.timeline.limit)
+        return 0 if self.room.timeline.limit == 0 else clamp_limit(self.room.timeline.limit, most=self.most)
 
     @property
     def lazy_load_members(self) -> bool:

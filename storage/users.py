@@ -116,6 +116,17 @@ def has_users(cur: Cursor) -> bool:
     return bool(row[0])
 
 
+def is_only_user(cur: Cursor, user_id: str) -> bool:
+    """Has nobody else an account, of those whom `has_users` counts?"""
+    cur.execute(
+        "SELECT NOT EXISTS (SELECT 1 FROM users WHERE appservice_id IS NULL AND NOT is_guest AND user_id <> %s)",
+        (user_id,),
+    )
+    row = cur.fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
 def find_setup_token(cur: Cursor) -> str | None:
     cur.execute("SELECT token FROM setup_token")
     row = cur.fetchone()

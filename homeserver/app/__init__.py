@@ -20,6 +20,7 @@ from homeserver.app.federation import Federation, build_federation, federation_a
 from homeserver.app.federation_queue import Sending, build_hosts, build_sending, transaction_apis
 from homeserver.app.for_servers import ForServers, build_acls, build_turns
 from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
+from homeserver.app.member_contents import build_avatar_rules
 from homeserver.app.notices import notice_apis
 from homeserver.app.old_sync import old_sync_apis
 from homeserver.app.push import Pushing, build_push, build_pushers, push_apis
@@ -33,7 +34,7 @@ from homeserver.app.settings import user_settings
 from homeserver.app.sync import Syncing, build_sync, sync_apis
 from homeserver.app.upkeep import start_upkeep, watch
 from homeserver.app.users import UserHooks, Users, build_users, user_apis
-from homeserver.app.welcome import build_welcome
+from homeserver.app.welcome import build_auto_accept, build_welcome
 from homeserver.client_api.front_door import FrontDoorApi
 from homeserver.client_api.versions import VersionsApi, WellKnown
 from homeserver.client_api.voip import VoipApi
@@ -250,6 +251,7 @@ async def assemble(core: Core) -> Server:
         deactivated=lambda user_id: changes.user_rooms.leave_all(user_id),
         backups_deleted=lambda user_id: encryption.backups.delete_all(user_id),
         registered=lambda user_id: welcome(user_id),
+        check_avatar=build_avatar_rules(core).check,
         address_removed=pushers.end_mails,
         push_rules_of=rooms.push_rules.client_form,
         share_a_room=rooms.members.share_a_room,
@@ -261,7 +263,8 @@ async def assemble(core: Core) -> Server:
     queries = build_appservice_queries(core, registry, users)
     reservations = AliasReservations(registry=registry, ask=queries.aliases.ask)
     changes = build_room_changes(core, rooms, users, federation, reservations, queries.users)
-    welcome = build_welcome(core, users, pushers)
+    welcome = build_welcome(core, users, changes, pushers)
+    build_auto_accept(core, rooms, changes)
     encryption = build_encryption(core, rooms, federation.client, queries.keys)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
@@ -274,6 +277,7 @@ async def assemble(core: Core) -> Server:
             well_known=WellKnown(
                 client=config.server.well_known_client(config.base_url),
                 server={"m.server": f"{core.server_name}:443"} if config.server.serve_server_wellknown else None,
+                support=config.server.well_known_support(),
             ),
         ),
         SetupPage(

@@ -15,6 +15,7 @@ from homeserver.client_api.media import MediaApi, UploadApi
 from homeserver.client_api.media_legacy import LegacyMediaApi
 from homeserver.client_api.media_previews import PreviewApi
 from homeserver.client_api.media_replies import MediaReplies
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.moderation import MediaModeration
 from homeserver.services.media.previews import Previews, PreviewSettings
@@ -85,6 +86,8 @@ def build_media(core: Core, remote: Remote | None = None, client: FederationClie
         settings=settings,
         server_name=core.server_name,
     )
+    rate = (options.remote_media_download_per_second, options.remote_media_download_burst_count)
+    fetch_limit = RateLimit(*rate, clock)
     links = None
     if client is not None and remote is None:
         links = _outgoing(core)
@@ -94,7 +97,14 @@ def build_media(core: Core, remote: Remote | None = None, client: FederationClie
         previews=_previews(core, uploads, in_thread),
         files=files,
         in_thread=in_thread,
-        repository=Repository(database=database, clock=clock, is_local=core.is_local, settings=settings, remote=remote),
+        repository=Repository(
+            database=database,
+            clock=clock,
+            is_local=core.is_local,
+            settings=settings,
+            remote=remote,
+            fetch_limit=fetch_limit,
+        ),
         uploads=uploads,
         thumbnails=Thumbnails(database=database, clock=clock, files=files, in_thread=in_thread, settings=thumbnails),
         moderation=moderation,

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from homeserver.app.core import Core
 from homeserver.app.federation import Federation
+from homeserver.app.member_contents import build_avatar_rules, build_contents
 from homeserver.app.remote_membership import Deciding, RemoteMemberships, build_remote_memberships
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits, notices_sender
@@ -32,7 +33,6 @@ from homeserver.services.rooms.guests import Guests
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_membership import LocalMembership
-from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.notice_rooms import NoticeRooms
 from homeserver.services.rooms.public_rooms import PublicRooms
@@ -97,7 +97,7 @@ def build_room_changes(
         rules=DirectoryRules(may_publish=config.may_publish, is_enabled=config.enable_room_list_search),
     )
     allowance = Allowance(limits=_limits(core), check_not_suspended=users.accounts.check_not_suspended)
-    contents = MemberContents(profiles_of=users.profiles.of_local_users)
+    contents = build_contents(core, users, build_avatar_rules(core).check)
     permission = InvitePermission(database=database, admins_only=config.block_non_admin_invites)
     remote = build_remote_memberships(
         core,

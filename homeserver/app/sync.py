@@ -33,6 +33,9 @@ from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
 from matrix.errors import LimitExceeded
 from matrix.ids import UserId
 
+# More of one room no sync gives, whatever the operator says: it is one answer, made at once.
+MAX_TIMELINE = 1_000
+
 
 @frozen(kw_only=True)
 class Syncing:
@@ -77,6 +80,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
     as_of = AsOf(events=events, database=database, stream=storage.stream)
     lazy_members = LazyMembers(heads=heads, as_of=as_of, summaries=Summaries(members=rooms.members, heads=heads))
     return RoomParts(
+        excluded=core.config.server.exclude_rooms_from_sync,
         as_of=as_of,
         chosen=ChosenRooms(heads=heads),
         lazy_members=lazy_members,
@@ -118,6 +122,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
 
 
 def sync_apis(core: Core, users: Users, rooms: Rooms, syncing: Syncing) -> Sequence[object]:
+    limit = core.config.server.filter_timeline_limit
     make, rate = Limits(core.clock).make, core.config.ratelimits.rc_presence.per_user
     by_sync = make(rate)
 
@@ -130,7 +135,12 @@ def sync_apis(core: Core, users: Users, rooms: Rooms, syncing: Syncing) -> Seque
         await rooms.presence.synced(user_id, device, wish)
 
     return [
-        SyncApi(sync=syncing.sync, filter_of=users.filters.parsed, set_presence=set_presence),
+        SyncApi(
+            sync=syncing.sync,
+            filter_of=users.filters.parsed,
+            set_presence=set_presence,
+            max_timeline=MAX_TIMELINE if limit < 0 else max(1, min(limit, MAX_TIMELINE)),
+        ),
         ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence),
         TypingApi(typing=rooms.typing),
         PresenceApi(presence=rooms.presence, limit=make(rate)),

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from appservice.registry import Registry
 from homeserver.admin_api.register import SharedSecretApi
@@ -64,6 +64,7 @@ class UserHooks:
     deactivated: OnUser
     backups_deleted: OnUser
     registered: OnUser
+    check_avatar: Callable[[str], Awaitable[None]]
     address_removed: OnAddressRemoved
     push_rules_of: Callable[[UserId], Awaitable[dict[str, Any]]]
     remote_profile: RemoteProfile
@@ -185,7 +186,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks, appservice
             db=db,
             commit=commit,
             accounts=accounts,
-            settings=settings.profiles,
+            settings=evolve(settings.profiles, check_avatar=hooks.check_avatar),
             server_name=core.server_name,
             on_profile_change=hooks.profile_changed,
             remote=hooks.remote_profile,

@@ -10,6 +10,7 @@ import click
 
 from homeserver.cli.database import await_database
 from homeserver.cli.faults import Fault
+from homeserver.cli.pid_file import pid_file
 from homeserver.cli.reactor import Reactor, run
 from homeserver.cli.serving import Server, Signals, announcement, live, prepare_process
 from homeserver.runtime.clock import Clock
@@ -37,7 +38,7 @@ def serve(config: Config, reactor: Reactor, files: tuple[Path, ...]) -> None:
     for warning in config.warnings:
         logger.warning("Configuration: %s", warning)
     await_database(config, click.echo)
-    prepare_process()
+    prepare_process(config.server.soft_file_limit)
     signals = Signals(reactor)
     signals.on_hangup.append(lambda: restart_logging(config.logging.log_config))
     signals.install()
@@ -56,7 +57,8 @@ def serve(config: Config, reactor: Reactor, files: tuple[Path, ...]) -> None:
 
     life = live(lambda: app.build(config, reactor), signals=signals, clock=clock, on_ready=on_ready, say=click.echo)
     try:
-        run(reactor, life)
+        with pid_file(config.server.pid_file):
+            run(reactor, life)
     except OSError as error:
         raise port_fault(error, config) or error from None
 

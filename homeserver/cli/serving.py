@@ -1,7 +1,9 @@
 """The life of a server process: start, say where it is, run until a signal, drain, end."""
 
+import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -111,8 +113,14 @@ def settle() -> None:
     gc.freeze()
 
 
-def prepare_process() -> None:
-    """Settings of the interpreter that a busy server wants."""
+def prepare_process(open_files: int = 0) -> None:
+    """Settings that a busy server wants. `open_files`: how many it may open; 0 for as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if open_files <= 0 else open_files if hard == resource.RLIM_INFINITY else min(open_files, hard)
+    if wanted != soft:
+        # Where the hard limit is none at all, some systems refuse it as the soft one.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # Requests make thousands of short-lived objects without cycles: looking through the youngest every 700 is waste.
     gc.set_threshold(10_000, 20, 20)

@@ -36,6 +36,7 @@ def asked(call: Call, *, is_public: bool) -> Asked:
     query = call.query
     return Asked(
         is_public=is_public,
+        client_ip=call.client_ip,
         # The authenticated endpoints have no such parameter. Without it, servers could ask each other in a circle.
         allow_remote=query.boolean("allow_remote", True) if is_public else True,
         wait_ms=query.integer("timeout_ms", DEFAULT_WAIT_MS, minimum=0, clamp=MAX_WAIT_MS),

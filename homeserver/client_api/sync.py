@@ -4,6 +4,7 @@ Source: client-server API, "Syncing".
 """
 
 import orjson
+from attrs import evolve
 
 from homeserver.runtime.caches import Lru
 from homeserver.services.sync.request import SyncRequest
@@ -14,7 +15,7 @@ from homeserver.web.params import Fields
 from homeserver.web.replies import Answer, RawJson
 from homeserver.web.router import Access, client, route
 from matrix.errors import BadRequest, InvalidParam, NotFound
-from matrix.filters import EMPTY, Filter, parse_filter
+from matrix.filters import EMPTY, MAX_LIMIT, Filter, parse_filter
 from matrix.tokens import BadToken, SyncToken
 
 MAX_INLINE_FILTERS = 1_000
@@ -23,7 +24,12 @@ PRESENCES = ("offline", "online", "unavailable")
 
 
 class SyncApi:
-    def __init__(self, *, sync: Sync, filter_of: FilterOf, set_presence: SetPresence) -> None:
+    """`max_timeline`: the most events of a room that one answer gives."""
+
+    def __init__(
+        self, *, sync: Sync, filter_of: FilterOf, set_presence: SetPresence, max_timeline: int = MAX_LIMIT
+    ) -> None:
+        self._max_timeline = max_timeline
         self._sync = sync
         self._filter_of = filter_of
         self._set_presence = set_presence
@@ -39,13 +45,16 @@ class SyncApi:
             device_id=user.device_id,
             device_key=user.device_id or f"token {user.token_id}",
             since=_position(query.optional_text("since")),
-            filter=await self._filter(call),
+            filter=self._bounded(await self._filter(call)),
             full_state=query.boolean("full_state", False),
             state_name=_state_name(query),
         )
         timeout_ms = query.integer("timeout", 0, minimum=0)
         await self._set_presence(user.user_id, request.device_key, presence)
         return RawJson(await self._sync.answer(request, timeout_ms))
+
+    def _bounded(self, wanted: Filter) -> Filter:
+        return wanted if wanted.most == self._max_timeline else evolve(wanted, most=self._max_timeline)
 
     async def _filter(self, call: Call) -> Filter:
         """The filter that was uploaded, or stands in the query itself."""

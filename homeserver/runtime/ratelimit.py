@@ -44,6 +44,15 @@ class RateLimit:
         if key is not None:
             self._after(key, n, self._clock.seconds())
 
+    def owe(self, key: Hashable, n: float) -> None:
+        """Takes `n` tokens whether they are there or not: for what is known only when it has been done."""
+        if key is None:
+            return
+        now = self._clock.seconds()
+        full_at = max(self._full_at.pop(key, now), now) + n * self._seconds_each
+        self._full_at[key] = full_at
+        self._trim(now)
+
     def forget(self, key: Hashable) -> None:
         """Fills the key's bucket: what was counted against it turned out well."""
         self._full_at.pop(key, None)

@@ -101,7 +101,9 @@ class Server:
         False, "Whether to answer `/.well-known/matrix/server`, sending other servers to port 443 of this name."
     )
     extra_well_known_client_content: dict[str, Any] = option({}, "More for `/.well-known/matrix/client`.")
-    admin_contact: str | None = option(None, "How to reach the administrator, told to users who are refused something.")
+    admin_contact: str | None = option(
+        None, "How to reach the administrator: an address, a Matrix id or a URL, told to whoever asks."
+    )
     default_room_version: str = option("12", "The version of rooms that clients make.", read=_room_version)
     presence: Presence = section(Presence, "Who is online.")
     enable_search: bool = option(True, "Whether users may search messages.")
@@ -129,6 +131,16 @@ class Server:
     )
     caches: Caches = section(Caches, "How much is kept in memory.")
     retention: Retention = section(Retention, "How long messages are kept.")
+
+    def well_known_support(self) -> Json | None:
+        """The body of `/.well-known/matrix/support`, if anybody can be named. An address may stand as a mailto: URL."""
+        contact = self.admin_contact
+        if not contact:
+            return None
+        if contact.startswith(("http://", "https://")):
+            return {"support_page": contact}
+        key = "matrix_id" if contact.startswith("@") else "email_address"
+        return {"contacts": [{"role": "m.role.admin", key: contact.removeprefix("mailto:")}]}
 
     def well_known_client(self, base_url: str) -> Json:
         """The body of `/.well-known/matrix/client`."""

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.media.keys import MediaKey
 from homeserver.services.media.settings import MediaSettings
 from matrix.errors import MatrixError, NotFound
@@ -43,9 +44,13 @@ class IsLocal(Protocol):
 
 @frozen(kw_only=True)
 class Asked:
-    """How media is asked for. `is_public`: without a token; `wait_ms`: how long to wait for an upload or a server."""
+    """How media is asked for. `is_public`: without a token; `wait_ms`: how long to wait for an upload or a server.
+
+    `client_ip`: by whom, where it counts.
+    """
 
     is_public: bool = False
+    client_ip: str | None = None
     allow_remote: bool = True
     wait_ms: int = 20_000
 
@@ -60,7 +65,7 @@ class Found:
 
 
 class Repository:
-    """`read_stream` reads the stream."""
+    """`read_stream` reads the stream. `fetch_limit`: bytes of other servers' media, by address of who asks."""
 
     def __init__(
         self,
@@ -70,12 +75,14 @@ class Repository:
         is_local: IsLocal,
         settings: MediaSettings,
         remote: Remote | None = None,
+        fetch_limit: RateLimit | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._is_local = is_local
         self._settings = settings
         self._remote = remote
+        self._fetch_limit = fetch_limit
         self._media: Lru[MediaKey, Found] = Lru("media", MAX_CACHED)
         self._waiting: dict[MediaKey, list[Deferred[None]]] = {}
         self._accessed: dict[MediaKey, int] = {}
@@ -126,8 +133,14 @@ class Repository:
     async def _fetch(self, key: MediaKey, asked: Asked) -> Media | None:
         if self._remote is None or not asked.allow_remote or key.origin in self._settings.blocked_servers:
             return None
+        if self._fetch_limit is not None:
+            self._fetch_limit.check(asked.client_ip)
         await self._remote.fetch(key, asked.wait_ms)
-        return await self._database.read(rows.find_media, key.origin, key.media_id)
+        media = await self._database.read(rows.find_media, key.origin, key.media_id)
+        if self._fetch_limit is not None and media is not None and media.file is not None:
+            # How large it is nobody knew before: what is above the limit has to wait for longer.
+            self._fetch_limit.owe(asked.client_ip, media.file.length)
+        return media
 
     async def _wait(self, key: MediaKey, wait_ms: int) -> Media | None:
         """The media as soon as it is uploaded. Raises: NotYetUploaded; NotFound when it is too late for it."""

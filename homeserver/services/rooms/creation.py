@@ -99,9 +99,10 @@ class Creation:
         self._rules = rules
         self._last_ms = 0
 
-    async def create(self, requester: Requester, new: NewRoom, now_ms: int) -> RoomId:
+    async def create(self, requester: Requester, new: NewRoom, now_ms: int, *, limited: bool = True) -> RoomId:
         """Raises: BadRequest (M_ROOM_IN_USE, M_INVALID_ROOM_STATE, ...), Forbidden, LimitExceeded, TooLarge."""
-        await self._allowance.creation(requester)
+        if limited:
+            await self._allowance.creation(requester)
         if new.alias is not None:
             self._aliases.check_may_make(requester, new.alias)
             if await self._aliases.is_taken(new.alias):

@@ -6,11 +6,14 @@ Source: client-server API, `m.room.member`.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from attrs import frozen
+
 from matrix.errors import BadRequest
 from matrix.events import Json
 from matrix.ids import UserId
 
 # The profiles of those of the users who are ours, by user. In `homeserver.services.users`: Profiles.of_local_users.
+CheckAvatar = Callable[[str], Awaitable[None]]
 ProfilesOf = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
 
 MEMBER = "m.room.member"
@@ -41,9 +44,24 @@ def with_reason(reason: str | None) -> Json:
     return {} if reason is None else {"reason": reason}
 
 
+@frozen(kw_only=True)
+class MemberRules:
+    """What the operator says. `check_avatar` raises Forbidden; `own_in_rooms`: users may be called otherwise in single
+    rooms; `in_invites`: an invite says how the invited is called.
+    """
+
+    check_avatar: CheckAvatar | None = None
+    own_in_rooms: bool = True
+    in_invites: bool = True
+
+
+NO_RULES = MemberRules()
+
+
 class MemberContents:
-    def __init__(self, *, profiles_of: ProfilesOf) -> None:
+    def __init__(self, *, profiles_of: ProfilesOf, rules: MemberRules = NO_RULES) -> None:
         self._profiles_of = profiles_of
+        self._rules = rules
 
     async def of(self, user_id: UserId, membership: str, added: Mapping[str, Any]) -> Json:
         return (await self.of_many([user_id], membership, added))[user_id]
@@ -51,5 +69,12 @@ class MemberContents:
     async def of_many(
         self, user_ids: Sequence[UserId], membership: str, added: Mapping[str, Any]
     ) -> dict[UserId, Json]:
-        profiles = await self._profiles_of(user_ids) if membership in _WITH_PROFILE and user_ids else {}
+        """Raises: BadRequest, Forbidden."""
+        if not self._rules.own_in_rooms:
+            added = {key: value for key, value in added.items() if key not in _PROFILE}
+        avatar = added.get("avatar_url")
+        if self._rules.check_avatar is not None and isinstance(avatar, str) and avatar and membership in _WITH_PROFILE:
+            await self._rules.check_avatar(avatar)
+        with_profile = membership in _WITH_PROFILE and (membership != "invite" or self._rules.in_invites)
+        profiles = await self._profiles_of(user_ids) if with_profile and user_ids else {}
         return {user_id: member_content(membership, added, profiles.get(user_id, {})) for user_id in user_ids}

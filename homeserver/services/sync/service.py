@@ -71,6 +71,9 @@ class UserSources:
 
 @frozen(kw_only=True)
 class RoomParts:
+    """`excluded`: rooms that the operator hides from all who sync."""
+
+    excluded: Sequence[str] = ()
     as_of: AsOf
     chosen: ChosenRooms
     lazy_members: LazyMembers
@@ -96,6 +99,7 @@ class Sync:
         self._notifier = notifier
         self._as_of = rooms.as_of
         self._chosen = rooms.chosen
+        self._excluded = rooms.excluded
         self._lazy_members = rooms.lazy_members
         self._alike = rooms.alike
         self._joined = rooms.joined
@@ -154,7 +158,7 @@ class Sync:
             ignored=await self._sources.ignored(request.user_id),
         )
         answer = Answer(str(SyncToken(window.upto)), to_device=mail.messages)
-        rooms = await self._members.rooms_of(request.user_id)
+        rooms = await self._rooms_of(request.user_id)
         if window.digest is not None and not window.digest.concerns(request.user_id, rooms.keys()):
             await self._sources.key_counts(window, answer)
             return answer
@@ -165,6 +169,13 @@ class Sync:
         for source in self._sources.others:
             await source(window, rooms, answer)
         return answer
+
+    async def _rooms_of(self, user_id: UserId) -> RoomsOfUser:
+        rooms = await self._members.rooms_of(user_id)
+        if not self._excluded:
+            return rooms
+        excluded = await self._chosen.numbers(self._excluded)
+        return {room_nid: row for room_nid, row in rooms.items() if room_nid not in excluded}
 
     async def _rooms(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
         wanted = window.request.filter.room

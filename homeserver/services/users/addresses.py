@@ -18,7 +18,6 @@ from storage.commit import Committer
 from storage.database import Database
 from storage.threepids import Address, Check
 
-
 # A user has an address no more; None: not one.
 OnAddressRemoved = Callable[[UserId, str | None], Awaitable[None]]
 

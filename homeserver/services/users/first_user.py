@@ -36,6 +36,7 @@ class FirstUser:
         row = await self._registration.user_row(user_id, new)
         if not await self._commit(change.run(lambda cur: rows.add_first(cur, token, row))):
             raise _used()
+        await self._registration.tell(user_id)
         return user_id
 
 

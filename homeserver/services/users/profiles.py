@@ -116,6 +116,8 @@ class Profiles:
         if name in (DISPLAYNAME, AVATAR_URL) and not value:
             await self.delete_field(user_id, name, by_admin=by_admin)
             return
+        if name == AVATAR_URL and self._settings.check_avatar is not None and not by_admin:
+            await self._settings.check_avatar(value)
         await self._check_exists(user_id)
         if len(orjson.dumps(value)) > MAX_PROFILE_BYTES:
             raise _too_large()

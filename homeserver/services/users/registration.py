@@ -120,7 +120,7 @@ class Usernames:
 
 
 class Registration:
-    """`on_registered` are awaited after each new account that is no bridge's and no guest's."""
+    """`on_registered` are awaited after each new account that is no bridge's."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Registration:
         invalidation.announce(change, user_id)
         await self._commit(change)
         self._accounts.forget(user_id)
-        await self._tell(user_id)
+        await self.tell(user_id)
 
     async def _register_numbered(self, new: NewAccount) -> UserId:
         for _ in range(_NUMBERS_TRIED):
@@ -202,8 +202,8 @@ class Registration:
             await self._commit(change)
         except AlreadyThere as error:
             raise UserInUse() from error
-        if not new.is_guest and new.appservice_id is None:
-            await self._tell(user_id)
+        if new.appservice_id is None:
+            await self.tell(user_id)
         return user_id
 
     async def prepare(self, user_id: UserId, new: NewAccount) -> Change:
@@ -227,7 +227,8 @@ class Registration:
         now_ms = self._clock.now_ms()
         return user_id, password_hash, now_ms, new.is_admin, new.is_guest, new.appservice_id, new.user_type
 
-    async def _tell(self, user_id: UserId) -> None:
+    async def tell(self, user_id: UserId) -> None:
+        """There is a new account, a guest's too. To be called by who makes one out of `prepare`."""
         for tell in self._on_registered:
             await tell(user_id)
 

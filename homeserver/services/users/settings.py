@@ -1,5 +1,7 @@
 """What the operator decides about accounts. Names and defaults are those of Synapse's configuration."""
 
+from collections.abc import Awaitable, Callable
+
 from attrs import frozen
 
 MINUTE_MS = 60_000
@@ -66,3 +68,5 @@ class ProfileSettings:
     enable_set_avatar_url: bool = True
     require_auth: bool = False
     only_who_share_rooms: bool = False
+    # May this be an avatar? Raises: Forbidden.
+    check_avatar: Callable[[str], Awaitable[None]] | None = None

@@ -35,15 +35,20 @@ class SystemUsers:
 
     async def ensure(self, user_id: UserId, displayname: str | None, avatar_url: str | None) -> None:
         """Makes the account if there is none, and gives it this profile. Raises: BadRequest for a bad profile."""
-        if await self._accounts.find(user_id) is None:
-            new = NewAccount(displayname=displayname)
-            change = await self._registration.prepare(user_id, new)
-            change.put(rows.ADD, await self._registration.user_row(user_id, new))
-            # Another process may be faster.
-            with suppress(AlreadyThere):
-                await self._commit(change)
-            self._accounts.forget(user_id)
+        await self.make(user_id, displayname)
         profile = (await self._profiles.of_local_users([user_id]))[user_id]
         for name, value in ((DISPLAYNAME, displayname or user_id.localpart), (AVATAR_URL, avatar_url or "")):
             if (profile.get(name) or "") != value:
                 await self._profiles.set_field(user_id, name, value, by_admin=True)
+
+    async def make(self, user_id: UserId, displayname: str | None = None) -> None:
+        """Makes the account if there is none."""
+        if await self._accounts.find(user_id) is not None:
+            return
+        new = NewAccount(displayname=displayname)
+        change = await self._registration.prepare(user_id, new)
+        change.put(rows.ADD, await self._registration.user_row(user_id, new))
+        # Another process may be faster.
+        with suppress(AlreadyThere):
+            await self._commit(change)
+        self._accounts.forget(user_id)

@@ -26,6 +26,7 @@ BY_METHOD = {
     "signing_key_path": "signing_key_path",
     "extra_well_known_client_content": "well_known_client",
     "database": "dsn",
+    "admin_contact": "well_known_support",
     "listeners": "open",
     "enable_metrics": "enable_metrics",
     "federation_domain_whitelist": "may_talk_to",
