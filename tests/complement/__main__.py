@@ -97,8 +97,12 @@ class Run:
 
 def environment(directory: Path, number: int) -> dict[str, str]:
     """What Complement reads: where its Docker is, what to start, and under which name it is reached itself."""
+    # It writes the certificate of its own servers under a fixed name there.
+    temporary = directory / f"{number}.tmp"
+    temporary.mkdir(exist_ok=True)
     return {
         **os.environ,
+        "TMPDIR": str(temporary),
         "DOCKER_HOST": f"unix://{directory / f'{number}.sock'}",
         "COMPLEMENT_BASE_IMAGE": BASE_IMAGE,
         "COMPLEMENT_HOSTNAME_RUNNING_COMPLEMENT": _HOSTNAME,
@@ -117,11 +121,13 @@ def parts_of(package: str, program: Path, pattern: str, directory: Path, size: i
     return [Part(package, program, chunk, slash + rest) for chunk in chunks]
 
 
-def started_engines(directory: Path, count: int) -> "subprocess.Popen[str]":
-    """The process of tests.complement.engine, ready."""
+def started_engines(directory: Path, count: int, room_version: str) -> "subprocess.Popen[str]":
+    """The process of tests.complement.engine, ready. Rooms are of that version where a test does not say."""
     root = Path(__file__).parents[2]
     words = [sys.executable, "-m", "tests.complement.engine", str(directory), str(count)]
-    engines = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+    # Every server that it starts reads this over its configuration.
+    environ = {**os.environ, "HEARTH_DEFAULT_ROOM_VERSION": f"'{room_version}'"}
+    engines = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env=environ)
     assert engines.stdout is not None
     if engines.stdout.readline().strip() != "ready":
         raise SystemExit("The stand-in for Docker did not start: see above.")
@@ -164,7 +170,9 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="complement-"))
     started = time.monotonic()
     run = Run(directory=directory, output=output.absolute(), timeout_s=900)
-    engines = started_engines(directory, wish.jobs)
+    engines = started_engines(
+        directory, wish.jobs, programs.NEWER_ROOM_VERSION if wish.programs else programs.ROOM_VERSION
+    )
     try:
         parts = [
             part

@@ -136,8 +136,6 @@ def _configuration(place: Place) -> dict[str, Any]:
         "app_service_config_files": [str(path) for path in registrations],
         # Other servers of a test are on this machine, and known to nobody else.
         "federation_custom_ca_list": [str(place.directory / "complement" / "ca" / "ca.crt")],
-        # The last in which a creator's level stands in the power levels, as Complement's tests of them presume.
-        "default_room_version": "11",
         "trusted_key_servers": [],
         "ip_range_blacklist": [],
         # There are tests of both the endpoints with a token and those without.

@@ -17,6 +17,10 @@ _NAME = "github.com/matrix-org/complement"
 # Old names for what has none of its own there: the tests of the package `tests` itself.
 _FOLDERS = {"tests": "tests"}
 
+# In which a creator's level stands in the power levels, as Complement's tests of them presume; and of those the newest
+# that the pinned version and later ones know.
+ROOM_VERSION, NEWER_ROOM_VERSION = "10", "11"
+
 NO_GO = """\
 Complement is written in Go, and `go` is not installed. Debian, Ubuntu: sudo apt install golang; macOS: brew install go;
 or go.dev/dl. Programs that are built already are named by --programs DIRECTORY or COMPLEMENT_PROGRAMS."""
