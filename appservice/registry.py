@@ -29,7 +29,7 @@ class Registry:
         if taken == self.all:
             return
         self._take(taken)
-        for callback in self._callbacks:
+        for callback in tuple(self._callbacks):
             callback()
 
     def on_change(self, callback: Callable[[], None]) -> None:

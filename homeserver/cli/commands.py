@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 
 from homeserver import VERSION
-from homeserver.cli import accounts, database, federation, serve, signing_keys
+from homeserver.cli import accounts, appservices, database, federation, serve, signing_keys
 from homeserver.cli.faults import FAILED, Commands, Fault
 from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
@@ -127,6 +127,53 @@ def federation_status(reactor: TheReactor, files: tuple[Path, ...], data: Path) 
     config = load(files, data)
     prepare_data(config.data_directory)
     federation.status(config, reactor())
+
+
+@hearth.group("appservice")
+def appservice_group() -> None:
+    """Bridges and other application services, while the server runs or not."""
+
+
+@appservice_group.command("add")
+@with_configuration
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def appservice_add(reactor: TheReactor, files: tuple[Path, ...], data: Path, file: Path) -> None:
+    """Take up the registration in FILE; one of the same id is replaced."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(appservices.add(config, reactor(), file))
+
+
+@appservice_group.command("list")
+@with_configuration
+@click.pass_obj
+def appservice_list(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> None:
+    """List the application services."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(appservices.listing(config, reactor()))
+
+
+@appservice_group.command("remove")
+@with_configuration
+@click.argument("id")
+@click.pass_obj
+def appservice_remove(reactor: TheReactor, files: tuple[Path, ...], data: Path, id: str) -> None:
+    """Remove the application service ID, which was added. Its users and rooms stay."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(appservices.remove(config, reactor(), id))
+
+
+@appservice_group.command("status")
+@with_configuration
+@click.pass_obj
+def appservice_status(reactor: TheReactor, files: tuple[Path, ...], data: Path) -> None:
+    """Say how far each application service was told, and what hinders it."""
+    config = load(files, data)
+    prepare_data(config.data_directory)
+    click.echo(appservices.status(config, reactor()))
 
 
 @hearth.command("version")

@@ -80,7 +80,9 @@ async def test_nobody_else_says_when_their_events_were(start_homeserver: Start, 
 
 
 async def test_only_a_service_without_limits_is_not_limited(start_homeserver: Start, tmp_path: Path) -> None:
-    limits = "rc_message: {per_second: 0.001, burst_count: 2}\nrc_presence: {per_user: {per_second: 0, burst_count: 1}}\n"
+    limits = (
+        "rc_message: {per_second: 0.001, burst_count: 2}\nrc_presence: {per_user: {per_second: 0, burst_count: 1}}\n"
+    )
     limits += "rc_registration: {per_second: 0, burst_count: 1}\n"
     free = await start(start_homeserver, tmp_path, IRC + "rate_limited: false\n", limits)
     ghost = await free.ghost()
