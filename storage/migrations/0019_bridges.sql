@@ -104,6 +104,8 @@ CREATE TABLE bridge_messages (
 );
 CREATE INDEX bridge_messages_by_event ON bridge_messages (bridge, event_id);
 CREATE INDEX bridge_messages_by_time ON bridge_messages (bridge, channel_id, sent_ms, seq);
+CREATE INDEX bridge_messages_by_thread ON bridge_messages (bridge, channel_id, thread_id, sent_ms, seq)
+    WHERE thread_id IS NOT NULL;
 
 -- Who reacted with what. Of Matrix users: `is_relayed` where the bridge's bot reacted for them.
 CREATE TABLE bridge_reactions (

@@ -224,6 +224,16 @@ class MatrixClient:
                 raise
             return None
 
+    async def whole_state(self, actor: Actor, room_id: str, event_type: str, state_key: str = "") -> JsonDict:
+        """The event with its sender; empty, if there is none or the server cannot tell."""
+        path = f"{V3}/rooms/{q(room_id)}/state/{q(event_type)}/{q(state_key)}"
+        try:
+            return await self.ask(actor, "GET", path, query={"format": "event"})
+        except MatrixRefused as error:
+            if error.status not in (400, 404):
+                raise
+            return {}
+
     async def put_state(
         self, actor: Actor, room_id: str, event_type: str, content: JsonDict, state_key: str = "", ts: int | None = None
     ) -> str:

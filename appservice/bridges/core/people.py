@@ -49,6 +49,9 @@ class People:
         """The ghost, whether it was made yet or not."""
         return Actor(self.ghost_id(person), self._context.bot.token)
 
+    def actor_of(self, ghost_id: UserId) -> Actor:
+        return Actor(ghost_id, self._context.bot.token)
+
     async def actor(self, person: PersonId, told: Sequence[RemotePerson] = ()) -> Actor:
         """As whom it is shown what the person does: the user who has signed in as them, else their ghost.
 
@@ -75,6 +78,10 @@ class People:
         if now.is_ours or not await self._context.store.read(rows.people, [now.id]):
             return
         await self.row(now.id, [now])
+
+    async def is_known(self, person: PersonId) -> bool:
+        """Has the person a ghost?"""
+        return self._rows.get(person) is not None or bool(await self._context.store.read(rows.people, [person]))
 
     async def is_ours(self, person: PersonId, told: Sequence[RemotePerson] = ()) -> bool:
         """The bridge's own bot on the network."""

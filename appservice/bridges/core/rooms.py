@@ -15,10 +15,14 @@ from appservice.bridges.core.members import Members
 from appservice.bridges.core.people import People
 from appservice.bridges.core.portals import Portals
 from appservice.bridges.core.spaces import Spaces
+from homeserver.runtime.caches import Lru
 from homeserver.runtime.linearizer import Linearizer
 from storage.bridges import PortalRow
 
 JsonDict = dict[str, Any]
+# How long it is not asked again whether a channel is to have a room.
+_UNWANTED_S = 600.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,20 +36,27 @@ class Rooms:
         self._context, self._portals, self._people, self._members = context, portals, people, members
         self._spaces, self._media, self._logins = spaces, media, logins
         self._making = Linearizer()
+        self._unwanted: Lru[str, bool] = Lru("bridge_unwanted", 10_000, context.clock, _UNWANTED_S)
 
     async def ensure(self, channel_id: ChannelId, *, is_asked: bool) -> tuple[PortalRow | None, bool]:
         """The portal, and whether it is new. None, if there is none and nobody `is_asked` for one."""
         portal = self._portals.of_channel(channel_id)
-        if portal is not None or not (is_asked or self._is_wanted()):
+        if portal is not None or (not is_asked and self._unwanted.get(channel_id)):
             return portal, False
         async with self._making.of(channel_id):
             portal = self._portals.of_channel(channel_id)
             if portal is not None:
                 return portal, False
             channel = await self._context.network.channel(channel_id)
+            if not is_asked and not self._is_wanted(channel):
+                self._unwanted.set(channel_id, True)
+                return None, False
             return await self._make(channel), True
 
-    def _is_wanted(self) -> bool:
+    def _is_wanted(self, channel: Channel) -> bool:
+        """Without being asked for: all that is seen, if the settings say so; direct chats of who has signed in."""
+        if channel.kind is not ChannelKind.CHANNEL:
+            return any(self._logins.of_person(person) is not None for person in channel.members or ())
         return self._context.settings.portals.create == "seen"
 
     async def _make(self, channel: Channel) -> PortalRow:
