@@ -61,7 +61,9 @@ def _receipts(same: Sequence[Seen]) -> Json:
         data: Json = {"ts": one.body["ts"]}
         if one.body["thread_id"] is not None:
             data["thread_id"] = one.body["thread_id"]
-        content.setdefault(one.body["event_id"], {}).setdefault(one.body["type"], {})[one.user_id] = data
+        # Of this process they are ids, of another's texts; JSON takes only texts as keys.
+        by_type = content.setdefault(str(one.body["event_id"]), {})
+        by_type.setdefault(str(one.body["type"]), {})[str(one.user_id)] = data
     return content
 
 
