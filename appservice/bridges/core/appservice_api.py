@@ -1,6 +1,6 @@
 """What the homeserver asks of the bridge: the application service API.
 
-A transaction is acknowledged when it is durable. Its id, and that of each event in the map, make a repeated one harmless.
+A transaction is acknowledged when it is durable. Its id, and the events' in the map, make a repeated one harmless.
 
 Source: application service API.
 """

@@ -44,7 +44,7 @@ class Authors:
             self._profiles.set((room_id, user_id), _profile(user_id, content))
 
     async def of(self, user_id: str, room_id: str, *, must_relay: bool = False) -> Author:
-        """Raises: NotRelayed, HomeserverDown."""
+        """Without a room: as they are everywhere. Raises: NotRelayed, HomeserverDown."""
         settings = self._context.settings
         level = settings.level_of(user_id)
         login = None if must_relay or level in ("none", "relay") else self._logins.working(user_id)
@@ -58,7 +58,11 @@ class Authors:
         known = self._profiles.get((room_id, user_id))
         if known is not None:
             return known
-        content = await self._context.matrix.state(self._context.bot, room_id, "m.room.member", user_id) or {}
+        matrix, bot = self._context.matrix, self._context.bot
+        if room_id:
+            content = await matrix.state(bot, room_id, "m.room.member", user_id) or {}
+        else:
+            content = await matrix.profile(bot, user_id)
         found = _profile(user_id, content)
         self._profiles.set((room_id, user_id), found)
         return found

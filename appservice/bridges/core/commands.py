@@ -63,14 +63,13 @@ class Commands:
         *,
         context: Context,
         notices: Notices,
-        logins: Logins,
         logging_in: LoggingIn,
         bridging: Bridging,
         starting: Starting,
         status: Status,
         portals: Portals,
     ) -> None:
-        self._context, self._notices, self._logins = context, notices, logins
+        self._context, self._notices = context, notices
         self._logging_in, self._bridging, self._starting = logging_in, bridging, starting
         self._status, self._portals = status, portals
         self._known = {

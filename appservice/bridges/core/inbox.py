@@ -9,7 +9,7 @@ writer told. Queues do not wait for each other, up to CONCURRENT of them.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 
 from appservice.bridges.core.errors import LoginLost, NetworkError, Refused, Temporary
@@ -133,6 +133,9 @@ class Inbox:
                     pause_s = error.retry_after_s
                 logger.warning("%s waits %.1f s: %s: %s", item.queue, pause_s, type(error).__name__, error)
                 await self._pause(item.queue, pause_s)
+            except CancelledError:
+                # The process stops: what was begun is found by the next one.
+                raise
             except NetworkError as error:
                 await self._let_go(item, error)
                 return
