@@ -20,6 +20,9 @@ from matrix.ids import BadIdentifier, ServerName, UserId
 from matrix.room_versions import RoomVersion
 
 ALGORITHM = "ed25519"
+# Of policy servers: server-server API, "Validating Policy Server signatures".
+POLICY_KEY_VERSION = "policy_server"
+POLICY_KEY_ID = f"{ALGORITHM}:{POLICY_KEY_VERSION}"
 _KEY_ID = re.compile(r"ed25519:[A-Za-z0-9_]+")
 KeysByServer = Mapping[ServerName, Mapping[str, VerifyKey]]
 
@@ -42,6 +45,10 @@ class SigningKey:
         if not _KEY_ID.fullmatch(key_id) or len(seed) != crypto_sign_SEEDBYTES:
             raise ValueError("a signing key wants a version of A-Z, a-z, 0-9, _ and a seed of 32 bytes")
         return cls(key_id, seed, crypto_sign_seed_keypair(seed)[1])
+
+    def renamed(self, version: str) -> Self:
+        """The same key by another id."""
+        return type(self).from_seed(version, self._seed)
 
     @property
     def verify_key(self) -> VerifyKey:
@@ -109,7 +116,9 @@ def sign_event(pdu: Json, server_name: str, key: SigningKey, version: RoomVersio
 
 def key_ids_of(obj: Json, server_name: str) -> list[str]:
     """With which keys of an algorithm that we know has the server signed? Nothing is verified."""
-    return [key_id for key_id in _signatures_of(obj, server_name) if _KEY_ID.fullmatch(key_id)]
+    known = (key_id for key_id in _signatures_of(obj, server_name) if _KEY_ID.fullmatch(key_id))
+    # That of a policy server is in the room, and nowhere published.
+    return [key_id for key_id in known if key_id != POLICY_KEY_ID]
 
 
 def verify_event(pdu: Json, version: RoomVersion, keys: KeysByServer) -> None:

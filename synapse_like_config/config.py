@@ -17,6 +17,7 @@ from synapse_like_config.sections.listeners import Listeners
 from synapse_like_config.sections.logging import Logging
 from synapse_like_config.sections.login import Login
 from synapse_like_config.sections.media import Media
+from synapse_like_config.sections.policy import Policies
 from synapse_like_config.sections.push import Notifications
 from synapse_like_config.sections.ratelimits import RateLimits
 from synapse_like_config.sections.registration import Registration
@@ -43,6 +44,7 @@ class Sections:
     federation: Federation = section(Federation, "Other servers")
     keys: Keys = section(Keys, "Keys and secrets")
     ratelimits: RateLimits = section(RateLimits, "Rate limits")
+    policies: Policies = section(Policies, "Policies of rooms")
     appservices: AppServices = section(AppServices, "Bridges")
     calls: Calls = section(Calls, "Calls")
 

@@ -57,6 +57,11 @@ class FederationClient:
         )
         return _check(server, answer, {"pdus": dict}, optional=True)
 
+    async def policy_sign(self, server: ServerName, pdu: Json, *, by_user: bool = False) -> Json:
+        """Signatures by server and key id. `by_user`: somebody waits, who would send the event."""
+        terms = ASKED_BY_USER if by_user else QUERY
+        return _object(server, await self._transport.post(server, "/_matrix/policy/v1/sign", pdu, terms=terms))
+
     # Membership
 
     async def make_join(self, server: ServerName, room_id: RoomId, user_id: UserId, versions: Collection[str]) -> Json:

@@ -23,6 +23,7 @@ from homeserver.app.media import Media, build_media, media_apis, media_apis_for_
 from homeserver.app.member_contents import build_avatar_rules
 from homeserver.app.notices import notice_apis
 from homeserver.app.old_sync import old_sync_apis
+from homeserver.app.policy import build_policies
 from homeserver.app.push import Pushing, build_push, build_pushers, push_apis
 from homeserver.app.reading import build_reading, reading_apis
 from homeserver.app.remote_membership import build_door
@@ -243,7 +244,8 @@ async def assemble(core: Core) -> Server:
     config = core.config
     federation = await build_federation(core)
     rooms = build_rooms(core, federation)
-    hosts = build_hosts(core, rooms)
+    hosts, acls = build_hosts(core, rooms), build_acls(core, rooms)
+    policies = build_policies(core, rooms, federation, hosts, acls)
     settings, pushers = user_settings(config), build_pushers(core)
     # A profile is in the member events of its user's rooms: the hooks reach forward to what is built next.
     hooks = UserHooks(
@@ -287,6 +289,7 @@ async def assemble(core: Core) -> Server:
         ),
         HealthApi(),
         VoipApi(calls=config.calls, clock=core.clock),
+        *policies.apis(),
         FrontDoorApi(web_client=config.server.web_client_location),
         *user_apis(core, users, settings, queries.users.appear),
         *encryption_apis(core, encryption, users),
@@ -303,7 +306,6 @@ async def assemble(core: Core) -> Server:
     await rooms.presence.load()
     appservices = await build_appservices(core, registry, users, rooms, queries)
     start_upkeep(core, users)
-    acls = build_acls(core, rooms)
     sending = build_sending(core, federation, hosts)
     for_servers = ForServers(
         core=core,
@@ -330,6 +332,7 @@ async def assemble(core: Core) -> Server:
                 turns=build_turns(core),
                 receive=build_door(core, rooms, changes.remote, hosts).receive,
             ),
+            *policies.apis_for_servers(build_turns(core)),
             *encryption_apis_for_servers(encryption),
             *media_apis_for_servers(core, media),
         ],

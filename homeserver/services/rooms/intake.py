@@ -11,6 +11,7 @@ Source: server-server API, "Checks performed on receipt of a PDU"; client-server
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
@@ -67,6 +68,22 @@ class Signer:
     key: SigningKey
 
 
+class Policing(Protocol):
+    """Rooms with a policy server: see policing.py."""
+
+    async def applies(self, room_id: RoomId) -> bool: ...
+
+    async def send(
+        self,
+        room_id: RoomId,
+        new: Sequence[NewEvent] | Decision,
+        transaction: TransactionKey | None,
+        admit: Admit | None,
+    ) -> list[StoredEvent]: ...
+
+    async def sign(self, event: Event) -> Event: ...
+
+
 @frozen(eq=False)
 class _Decided:
     head: Head
@@ -105,6 +122,7 @@ class Intake:
         self.room_nids = Nids("room_nids", ROOM_BLOCK, database=database)
         # Makes few of a room's many extremities: see remote/loose_ends.py.
         self.tie_loose_ends: Callable[[RoomId], Awaitable[None]] | None = None
+        self.policing: Policing | None = None
 
     async def send(
         self,
@@ -123,6 +141,8 @@ class Intake:
         """
         if self._heads.is_crowded(room_id) and self.tie_loose_ends is not None:
             await self.tie_loose_ends(room_id)
+        if self.policing is not None and await self.policing.applies(room_id):
+            return await self.policing.send(room_id, new, transaction, admit)
         for _ in range(ATTEMPTS):
             async with self._heads.linearizer.of(room_id):
                 decided, committed = await self._decide_and_commit(room_id, new, transaction, admit)
@@ -144,9 +164,10 @@ class Intake:
             return decided.events
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
 
-    async def draft(self, room_id: RoomId, new: NewEvent) -> Event:
+    async def draft(self, room_id: RoomId, new: NewEvent, *, signed: bool = True) -> Event:
         """The event as `send` would make it now, signed, but not sent: for others to sign too.
 
+        `signed`: by the room's policy server, if it has one.
         Raises: NotFound, Forbidden, BadRequest, TooLarge.
         """
         head = await self._heads.get(room_id)
@@ -155,8 +176,8 @@ class Intake:
             event = await self._build(head, new, auth, prev)
             auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
         except _REFUSALS as error:
-            raise _for_client(error) from error
-        return event
+            raise for_client(error) from error
+        return event if self.policing is None or not signed else await self.policing.sign(event)
 
     async def template(self, room_id: RoomId, new: NewEvent) -> Json:
         """An event for another server to sign and send: what make_join and its like answer with.
@@ -172,7 +193,7 @@ class Intake:
             event = build(draft, head.version, self._signer.server_name, self._signer.key)
             auth_rules.check(event, {key: stored.event for key, stored in judged_by.items()})
         except _REFUSALS as error:
-            raise _for_client(error) from error
+            raise for_client(error) from error
         pdu = to_unsigned_pdu(draft, head.version)
         pdu.pop("event_id", None)
         return pdu
@@ -221,7 +242,7 @@ class Intake:
         try:
             events = await self._decide(head, change, new)
         except _REFUSALS as error:
-            raise _for_client(error) from error
+            raise for_client(error) from error
         change.put(ADD_ROOM, (room_nid, head.room_id, version.id, new[0].sender, room_type))
         return head, change, events
 
@@ -240,7 +261,7 @@ class Intake:
         try:
             events = await self._decide(head, change, wanted)
         except _REFUSALS as error:
-            raise _for_client(error) from error
+            raise for_client(error) from error
         decided = _Decided(head, change, events)
         try:
             if admit is not None:
@@ -358,7 +379,8 @@ class Intake:
 _REFUSALS = (AuthRuleFailed, BadEvent)
 
 
-def _for_client(error: AuthRuleFailed | BadEvent) -> MatrixError:
+def for_client(error: AuthRuleFailed | BadEvent) -> MatrixError:
+    """What a client hears of an event that was not to be made."""
     if isinstance(error, AuthRuleFailed):
         return Forbidden(error.reason)
     if isinstance(error, EventTooLarge):

@@ -19,6 +19,7 @@ Beside = Callable[[Change, StoredEvent, At], object]
 class Arrival:
     """`auth`: the events that it names as its auth events, all of them. `create`: the room's create event.
 
+    `refused`: why the room's policy server does not recommend it, if so.
     `told`: of previous events that are not here the whole state after each, as another server says.
     """
 
@@ -27,6 +28,7 @@ class Arrival:
     create: StoredEvent | None = field(repr=False)
     told: Mapping[EventId, Mapping[StateKey, int]] = field(factory=dict, repr=False)
     beside: Beside | None = None
+    refused: str | None = None
 
 
 class Outcome(Enum):

@@ -9,7 +9,7 @@ extremities together make. What that changes beside the event's own key is annou
 Rejected and soft-failed events have no position: no reader of the stream hears of them. They are kept with their flag
 and the state before them, since later events may rest on them.
 
-Source: server-server API, "Checks performed on receipt of a PDU", 4 to 6; "Rejection"; "Soft failure".
+Source: server-server API, "Checks performed on receipt of a PDU", 4 to 7; "Rejection"; "Soft failure".
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,15 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from homeserver.services.rooms.heads import Extremity, Head, Heads
-from homeserver.services.rooms.remote.arrival import ACCEPTED, Arrival, Verdict, rejected, soft_failed, verdict_of
+from homeserver.services.rooms.remote.arrival import (
+    ACCEPTED,
+    Arrival,
+    Outcome,
+    Verdict,
+    rejected,
+    soft_failed,
+    verdict_of,
+)
 from homeserver.services.rooms.remote.edges import Edges
 from homeserver.services.rooms.remote.judging import (
     check_by_auth_events,
@@ -108,7 +116,8 @@ class Placing:
         if known is not None and not is_outlier(known):
             return _Decided(known, verdict_of(known))
         head = await self._heads.get(event.room_id)
-        if by_auth is ACCEPTED and not arrival.told and _is_linear(event.prev_events, head.extremities):
+        is_plain = not arrival.told and arrival.refused is None
+        if by_auth is ACCEPTED and is_plain and _is_linear(event.prev_events, head.extremities):
             judged_by = await self._heads.state_events(head, keys_judging(event))
             if _passes(event, judged_by):
                 return await self._append(arrival, known, head, judged_by)
@@ -191,7 +200,7 @@ class Placing:
             check_by_state(arrival.event, current)
         except AuthRuleFailed as error:
             return soft_failed(error)
-        return ACCEPTED
+        return ACCEPTED if arrival.refused is None else Verdict(Outcome.SOFT_FAILED, arrival.refused)
 
     async def _join(self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent]) -> _Decided:
         """An event off the line becomes an extremity, and the room's state what all extremities make."""

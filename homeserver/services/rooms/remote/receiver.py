@@ -9,7 +9,7 @@ Source: server-server API, "PDUs", "Backfilling and retrieving missing events".
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from federation.outbound.errors import RemoteError
 from homeserver.runtime.linearizer import Linearizer
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 # A transaction has 50 events, and a server sends one transaction at a time.
 MAX_WAITING = 100
 
+# Gives the event, signed by the room's policy server; and why that does not recommend it, if so.
+CheckPolicy = Callable[[Event], Awaitable[tuple[Event, str | None]]]
+
 
 class Receiver:
     def __init__(
@@ -53,6 +56,8 @@ class Receiver:
         self._placing = placing
         self._outliers = outliers
         self._turns = Linearizer(max_waiting=MAX_WAITING)
+        # Asks the room's policy server: see policing.py.
+        self.check_policy: CheckPolicy | None = None
 
     async def receive(self, origin: ServerName, room_id: RoomId, pdu: Json) -> None:
         """A PDU that another server sends. One that is here already is no work; nor is it a fault to be rejected.
@@ -80,7 +85,8 @@ class Receiver:
         if lacking := await self._gathering.missing(event.prev_events):
             raise BadEvent(f"it names events that are not here: {', '.join(sorted(lacking)[:3])}")
         needs = await self._gathering.needs(event, None)
-        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, beside=beside)
+        event, refused = await self._policed(event)
+        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, beside=beside, refused=refused)
         stored, verdict = await self._placing.place(arrival, strict=True)
         if verdict.outcome is not Outcome.ACCEPTED:
             raise Forbidden(verdict.reason or "the event was refused before")
@@ -118,10 +124,14 @@ class Receiver:
         if len(needs.auth) < len(event.auth_events):
             # Not stored at all, so that it is judged anew when it comes again.
             raise RemoteError(budget.origin, f"auth events of {event.event_id} are not to be had")
-        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told)
+        event, refused = await self._policed(event)
+        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told, refused=refused)
         _, verdict = await self._placing.place(arrival)
         if verdict.outcome is not Outcome.ACCEPTED:
             logger.info("%s in %s: %s, %s", event.event_id, event.room_id, verdict.outcome.name, verdict.reason)
+
+    async def _policed(self, event: Event) -> tuple[Event, str | None]:
+        return (event, None) if self.check_policy is None else await self.check_policy(event)
 
     async def _is_placed(self, event_id: EventId) -> bool:
         known = await self._events.find(event_id)
