@@ -107,23 +107,26 @@ class Homeserver:
             self._process.wait(STOP_S)
 
 
-def start_hearth(directory: Path, authority: Authority | None = None) -> Homeserver:
-    """Hearth with a PostgreSQL of its own, from an empty directory. With an authority it speaks to other servers."""
-    port = _free_port()
+def start_hearth(directory: Path, authority: Authority | None = None, more: str = "") -> Homeserver:
+    """Hearth with a PostgreSQL of its own, from an empty directory. With an authority it speaks to other servers.
+
+    `more`: further lines of the configuration.
+    """
+    port = free_port()
     file = directory / "homeserver.yaml"
     # Of the two servers this one has an address for its name: so a room's server acl can tell them apart.
     server_name, text = _configuration("127.0.0.1", port, directory, authority)
-    file.write_text(text)
+    file.write_text(text + more)
     command = [sys.executable, "-m", "homeserver", "serve", "-c", str(file), "--data", str(directory / "data")]
     return _started(port, server_name, command, directory)
 
 
-def start_synapse(directory: Path, authority: Authority | None = None) -> Homeserver:
+def start_synapse(directory: Path, authority: Authority | None = None, more: str = "") -> Homeserver:
     """The Synapse of $SYNAPSE_PYTHON, or of scripts/interop-setup."""
-    port = _free_port()
+    port = free_port()
     file = directory / "homeserver.yaml"
     server_name, text = _configuration("localhost", port, directory, authority)
-    file.write_text(text + SYNAPSE.format(directory=directory))
+    file.write_text(text + SYNAPSE.format(directory=directory) + more)
     python = os.environ.get("SYNAPSE_PYTHON", str(SYNAPSE_PYTHON))
     command = [python, "-m", "synapse.app.homeserver", "-c", str(file)]
     subprocess.run([*command, "--generate-keys"], check=True, capture_output=True)
@@ -144,7 +147,7 @@ def _configuration(host: str, port: int, directory: Path, authority: Authority |
     """The server's name, and its homeserver.yaml."""
     if authority is None:
         return "interop.test", CONFIGURATION.format(server_name="interop.test", url=_url(port), port=port)
-    federation_port = _free_port()
+    federation_port = free_port()
     # With a port in the name nobody looks for a .well-known.
     server_name = f"{host}:{federation_port}"
     certificate, key = authority.issue(host)
@@ -157,7 +160,7 @@ def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
