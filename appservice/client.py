@@ -86,15 +86,26 @@ class AppserviceClient:
         self, service: Service, kind: Kind, protocol: str, fields: Mapping[str, Sequence[str]]
     ) -> list[Any]:
         """Users or locations of a network, by fields. Each is as the service told it, unchecked."""
-        return _list(await self._look_up(service, (kind, protocol), fields))
+        return await self._find(service, (kind, protocol), fields)
 
     async def locations_of_alias(self, service: Service, alias: str) -> list[Any]:
         """Places of networks that a room alias stands for, unchecked."""
-        return _list(await self._look_up(service, ("location",), {"alias": [alias]}))
+        return await self._find(service, ("location",), {"alias": [alias]})
 
     async def third_parties_of_user(self, service: Service, user_id: str) -> list[Any]:
         """People of networks that a Matrix user stands for, unchecked."""
-        return _list(await self._look_up(service, ("user",), {"userid": [user_id]}))
+        return await self._find(service, ("user",), {"userid": [user_id]})
+
+    async def _find(self, service: Service, what: tuple[str, ...], fields: Mapping[str, Sequence[str]]) -> list[Any]:
+        try:
+            found = await self._look_up(service, what, fields)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return []
+        if not isinstance(found, list):
+            raise BadAnswer("the answer is no list")
+        return found
 
     async def _look_up(self, service: Service, what: tuple[str, ...], fields: Mapping[str, Sequence[str]]) -> Any:
         question = Question(
@@ -129,10 +140,4 @@ class AppserviceClient:
 def _object(value: Any) -> Json:
     if not isinstance(value, dict):
         raise BadAnswer("the answer is no object")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadAnswer("the answer is no list")
     return value

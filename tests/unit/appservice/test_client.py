@@ -206,6 +206,12 @@ async def test_third_parties_are_looked_up_by_fields(services: Services) -> None
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_is_not_found_is_nothing(services: Services) -> None:
+    _, registered = services.add(lambda asked: (404, {"errcode": "NO_MAPPING_FOUND"}))
+    assert await services.client().locations_of_alias(registered, "#irc_x:a") == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_older_services_look_third_parties_up_at_an_unstable_path(services: Services) -> None:
     service, registered = services.add(lambda asked: (200, {}) if "unstable" in asked.path else UNRECOGNIZED)
     assert await services.client().third_party_protocol(registered, "irc") == {}
