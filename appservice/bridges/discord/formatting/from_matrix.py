@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from appservice.bridges.core.ids import ChannelId, EmojiId, MessageId
 from appservice.bridges.core.outgoing import MatrixReferences, Text
 
-MAX_DEPTH = 30
+MAX_DEPTH = 15
 MAX_LENGTH = 100_000
 
 _ESCAPED = re.compile(r"([\\*_`~|\[\]])|(<)(?=[@#:/]|a:|t:|id:)")
