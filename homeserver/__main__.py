@@ -1,19 +1,17 @@
 """`hearth`, also as `python -m homeserver`: the one place that chooses the reactor."""
 
+import importlib
 import sys
 
 from homeserver.cli.commands import hearth
 from homeserver.cli.reactor import Reactor
 
 
-def the_reactor() -> Reactor:
+def the_reactor(*, for_asyncio: bool = False) -> Reactor:
     """Twisted's reactor, the one for many sockets: epoll on Linux, kqueue on macOS and BSD. Imported on first use."""
     if "twisted.internet.reactor" not in sys.modules:
-        if sys.platform.startswith("linux"):
-            from twisted.internet import epollreactor as chosen
-        else:
-            from twisted.internet import kqreactor as chosen
-        chosen.install()  # type: ignore[no-untyped-call]
+        kind = "epollreactor" if sys.platform.startswith("linux") else "kqreactor"
+        importlib.import_module(f"twisted.internet.{'asyncioreactor' if for_asyncio else kind}").install()
     from twisted.internet import reactor  # noqa: TID251  the one place
 
     return reactor  # type: ignore[return-value]  # a module that is an object since install()

@@ -56,7 +56,7 @@ is_installed() {
 
 # prepare run|dev: afterwards $VENV/bin has everything, and a second call costs nothing.
 prepare() {
-    local wanted=$1 now target=$ROOT
+    local wanted=$1 now extras=bridges
     now=$(fingerprint)
     if [ -x "$VENV/bin/python" ] && { is_installed "$wanted" "$now" || is_installed dev "$now"; }; then
         return
@@ -64,9 +64,9 @@ prepare() {
     if ! { [ -x "$VENV/bin/python" ] && is_new_enough "$VENV/bin/python" && "$VENV/bin/python" -m pip --version; } >/dev/null 2>&1; then
         make_venv
     fi
-    [ "$wanted" = run ] || target="$ROOT[$wanted]"
+    [ "$wanted" = run ] || extras="bridges,$wanted"
     say "Installing Hearth and what it needs into .venv (the first time, about a minute) ..."
-    "$VENV/bin/python" -m pip install --quiet --constraint "$ROOT/constraints.txt" --editable "$target" ||
+    "$VENV/bin/python" -m pip install --quiet --constraint "$ROOT/constraints.txt" --editable "$ROOT[$extras]" ||
         die "The installation failed: see above. It needs the network once; after that none. Try again with: $0"
     printf '%s\n' "$now" >"$VENV/installed-$wanted"
     say "Installed."

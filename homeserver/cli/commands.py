@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 
 from homeserver import VERSION
-from homeserver.cli import accounts, appservices, database, federation, serve, signing_keys
+from homeserver.cli import accounts, appservices, bridges, database, federation, serve, signing_keys
 from homeserver.cli.faults import FAILED, Commands, Fault
 from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
@@ -174,6 +174,55 @@ def appservice_status(reactor: TheReactor, files: tuple[Path, ...], data: Path) 
     config = load(files, data)
     prepare_data(config.data_directory)
     click.echo(appservices.status(config, reactor()))
+
+
+@hearth.group("bridge")
+def bridge_group() -> None:
+    """Bridges to other networks, each a process of its own."""
+
+
+def _add_bridge(name: str) -> None:
+    """`hearth bridge NAME` and `hearth bridge NAME init`."""
+
+    @bridge_group.group(name, invoke_without_command=True, help=f"Run the bridge to {name.title()}.")
+    @click.option(
+        "-c",
+        "--config",
+        "file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Its bridge.yaml; else the one below the data directory.",
+    )
+    @click.option("--data", envvar="HEARTH_DATA", default="data", type=click.Path(file_okay=False, path_type=Path))
+    @click.pass_context
+    def run_bridge(context: click.Context, file: Path | None, data: Path) -> None:
+        if context.invoked_subcommand is None:
+            bridges.serve(name, file or bridges.directory_of(data, name) / "bridge.yaml", context.obj)
+
+    @run_bridge.command("init")
+    @with_configuration
+    @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where its files are to be.")
+    @click.option("--homeserver", metavar="URL", help="Where the bridge reaches the homeserver.")
+    @click.option("--public", metavar="URL", help="The https address under which the outer world reaches the bridge.")
+    @click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="An option of the network: a token.")
+    @click.pass_obj
+    def init_bridge(
+        reactor: TheReactor,
+        files: tuple[Path, ...],
+        data: Path,
+        directory: Path | None,
+        homeserver: str | None,
+        public: str | None,
+        words: tuple[str, ...],
+    ) -> None:
+        """Write its configuration and registration, say what the other side needs, and check that."""
+        config = load(files, data)
+        given = bridges.given_options(name, config, homeserver, public, words)
+        if not bridges.begin(name, directory or bridges.directory_of(config.data_directory, name), given, reactor):
+            raise click.exceptions.Exit(FAILED)
+
+
+for _name in bridges.NAMES:
+    _add_bridge(_name)
 
 
 @hearth.command("version")

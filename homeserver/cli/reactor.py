@@ -1,7 +1,7 @@
 """Coroutines from a command: run the reactor until one is done."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
@@ -14,8 +14,14 @@ class Reactor(IReactorCore, IReactorTime, IReactorFromThreads):
     """What the commands use of a reactor; they pass it on whole."""
 
 
-# Commands that need no reactor never import one, which keeps `hearth version` quick.
-TheReactor = Callable[[], Reactor]
+class TheReactor(Protocol):
+    """Gives the reactor of the process, chosen by the first who asks.
+
+    Commands that need none never import one, which keeps `hearth version` quick. `for_asyncio`: one that runs asyncio's
+    loop too, which the bridges' libraries need; slower than the ordinary one.
+    """
+
+    def __call__(self, *, for_asyncio: bool = False) -> Reactor: ...
 
 
 def run(reactor: Reactor, coroutine: Coroutine[Any, Any, T]) -> T:
