@@ -29,6 +29,7 @@ from storage.database import DatabaseDown
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S, MAX_RETRY_S = 2.0, 120.0
+STOP_S = 5.0
 
 
 class Connections:
@@ -57,8 +58,14 @@ class Connections:
             self._tools.tasks.repeat("slack.presence", EVERY_S, self._look_at_presence)
 
     async def stop(self) -> None:
-        for running in list(self._running.values()):
-            running.cancel()
+        running, self._running = list(self._running.values()), {}
+        for each in running:
+            each.cancel()
+        for each in running:
+            try:
+                await self._tools.clock.timeout(each, STOP_S)
+            except TimeoutError:
+                logger.warning("A connection to Slack did not end in time")
 
     def routes(self) -> Sequence[object]:
         return (self._events_api,)

@@ -112,7 +112,7 @@ class History:
         found: list[tuple[ThreadId, MessageId | None, str]] = []
         for message in dicts(answer.get("messages")):
             latest = text_of(message.get("latest_reply"))
-            if latest and ms_of(latest) > after_ms:
+            if latest and ms_of(latest) >= after_ms:
                 ts = str(message["ts"])
                 found.append((ThreadId(ts), MessageId(ts), text_of(message.get("text"))[:50]))
         return found

@@ -1,9 +1,11 @@
 """The fake of Slack, one for each test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.integration.bridges.slack.rig import Workspace
 from tests.support.fake_slack import FakeSlack
 
 
@@ -15,3 +17,11 @@ def slack() -> Iterator[FakeSlack]:
     fake.start()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def work(slack: FakeSlack, tmp_path: Path) -> Iterator[Workspace]:
+    """An app and a person in a channel, and the bridge's side of Slack connected to them."""
+    workspace = Workspace(slack, tmp_path)
+    yield workspace
+    workspace.stop()

@@ -22,7 +22,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(coroutine, 20))
 
 
-class Workspace:
+class FakeWorkspace:
     """An app, a person and a channel that both are in."""
 
     def __init__(self, slack: FakeSlack) -> None:
@@ -40,8 +40,8 @@ class Workspace:
 
 
 @pytest.fixture
-def work(slack: FakeSlack) -> Iterator[Workspace]:
-    return Workspace(slack)
+def work(slack: FakeSlack) -> Iterator[FakeWorkspace]:
+    return FakeWorkspace(slack)
 
 
 def error_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -50,13 +50,13 @@ def error_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return raised.value.response
 
 
-def test_auth_test_tells_who_the_bot_is(work: Workspace) -> None:
+def test_auth_test_tells_who_the_bot_is(work: FakeWorkspace) -> None:
     answer = run(work.client().auth_test())
     assert answer["bot_id"] == work.app.bot_id
     assert "chat:write" in answer.headers["x-oauth-scopes"]
 
 
-def test_a_post_under_another_name_is_a_bot_message(work: Workspace) -> None:
+def test_a_post_under_another_name_is_a_bot_message(work: FakeWorkspace) -> None:
     run(work.post("hello", username="Alice", icon_url="https://hearth.test/alice.png"))
     (message,) = work.slack.messages(work.general)
     assert (message["subtype"], message["username"], message["text"]) == ("bot_message", "Alice", "hello")
@@ -72,7 +72,7 @@ def test_another_name_needs_its_scope(slack: FakeSlack) -> None:
     assert "chat:write" in refused["provided"]
 
 
-def test_bad_and_revoked_tokens_are_told_apart(work: Workspace) -> None:
+def test_bad_and_revoked_tokens_are_told_apart(work: FakeWorkspace) -> None:
     assert error_of(AsyncWebClient("xoxb-wrong", base_url=work.slack.api_url).auth_test())["error"] == "invalid_auth"
     work.slack.revoke(work.slack.bot_token(work.app))
     assert error_of(work.client().auth_test())["error"] == "token_revoked"
@@ -81,7 +81,7 @@ def test_bad_and_revoked_tokens_are_told_apart(work: Workspace) -> None:
     )
 
 
-def test_posting_is_held_to_one_a_second_and_the_library_can_wait(work: Workspace) -> None:
+def test_posting_is_held_to_one_a_second_and_the_library_can_wait(work: FakeWorkspace) -> None:
     work.slack.core.limits.post_burst = 1
 
     async def post_twice() -> None:
@@ -94,7 +94,7 @@ def test_posting_is_held_to_one_a_second_and_the_library_can_wait(work: Workspac
     assert work.slack.core.limits.refused == 1
 
 
-def test_a_tier_is_held_with_retry_after(work: Workspace) -> None:
+def test_a_tier_is_held_with_retry_after(work: FakeWorkspace) -> None:
     work.slack.core.limits.minute_s = 60.0
 
     async def list_often() -> None:
@@ -106,7 +106,7 @@ def test_a_tier_is_held_with_retry_after(work: Workspace) -> None:
     assert 50 <= int(refused.headers["Retry-After"]) <= 60
 
 
-def test_history_comes_in_pages_newest_first_without_replies(work: Workspace) -> None:
+def test_history_comes_in_pages_newest_first_without_replies(work: FakeWorkspace) -> None:
     stamps = [work.maria.post(work.general, f"m{number}") for number in range(5)]
     work.maria.post(work.general, "a reply", thread=stamps[0])
 
@@ -121,7 +121,7 @@ def test_history_comes_in_pages_newest_first_without_replies(work: Workspace) ->
     assert [message["text"] for message in replies["messages"]] == ["m0", "a reply"]
 
 
-def test_history_for_apps_outside_the_marketplace_is_short(work: Workspace) -> None:
+def test_history_for_apps_outside_the_marketplace_is_short(work: FakeWorkspace) -> None:
     work.slack.core.restricted_history = True
     work.slack.core.limits.minute_s = 60.0
     for number in range(20):
@@ -131,7 +131,7 @@ def test_history_for_apps_outside_the_marketplace_is_short(work: Workspace) -> N
     assert error_of(work.client().conversations_history(channel=work.general.id))["error"] == "ratelimited"
 
 
-def test_what_was_sent_along_is_given_to_those_who_ask(work: Workspace) -> None:
+def test_what_was_sent_along_is_given_to_those_who_ask(work: FakeWorkspace) -> None:
     metadata = {"event_type": "matrix", "event_payload": {"key": "k"}}
     run(work.post("x", metadata=metadata))
     plain = run(work.client().conversations_history(channel=work.general.id))
@@ -140,7 +140,7 @@ def test_what_was_sent_along_is_given_to_those_who_ask(work: Workspace) -> None:
     assert asked["messages"][0]["metadata"] == metadata
 
 
-def test_a_message_is_edited_deleted_and_linked_to(work: Workspace) -> None:
+def test_a_message_is_edited_deleted_and_linked_to(work: FakeWorkspace) -> None:
     async def live() -> str:
         ts = await work.post("one")
         await work.client().chat_update(channel=work.general.id, ts=ts, text="two")
@@ -153,20 +153,20 @@ def test_a_message_is_edited_deleted_and_linked_to(work: Workspace) -> None:
     assert work.slack.texts(work.general) == []
 
 
-def test_nobody_edits_what_others_wrote(work: Workspace) -> None:
+def test_nobody_edits_what_others_wrote(work: FakeWorkspace) -> None:
     ts = work.maria.post(work.general, "mine")
     client = work.client()
     assert error_of(client.chat_update(channel=work.general.id, ts=ts, text="x"))["error"] == "cant_update_message"
     assert error_of(client.chat_delete(channel=work.general.id, ts=ts))["error"] == "cant_delete_message"
 
 
-def test_a_long_edit_is_refused(work: Workspace) -> None:
+def test_a_long_edit_is_refused(work: FakeWorkspace) -> None:
     ts = run(work.post("x"))
     refused = error_of(work.client().chat_update(channel=work.general.id, ts=ts, text="x" * 4001))
     assert refused["error"] == "msg_too_long"
 
 
-def test_reactions_and_pins(work: Workspace) -> None:
+def test_reactions_and_pins(work: FakeWorkspace) -> None:
     async def mark() -> None:
         ts = await work.post("x")
         await work.client().reactions_add(channel=work.general.id, timestamp=ts, name="thumbsup")
@@ -180,7 +180,7 @@ def test_reactions_and_pins(work: Workspace) -> None:
     assert message["reactions"] == [{"name": "thumbsup", "users": [work.app.bot_user_id], "count": 1}]
 
 
-def test_a_file_goes_up_in_three_steps_and_comes_down_with_a_token(work: Workspace) -> None:
+def test_a_file_goes_up_in_three_steps_and_comes_down_with_a_token(work: FakeWorkspace) -> None:
     async def both_ways() -> tuple[bytes, str]:
         await work.client().files_upload_v2(file=b"content", filename="a.txt", channel=work.general.id)
         (message,) = work.slack.messages(work.general)
@@ -195,7 +195,7 @@ def test_a_file_goes_up_in_three_steps_and_comes_down_with_a_token(work: Workspa
     assert run(both_ways()) == (b"content", "text/html")
 
 
-def test_a_link_to_an_own_file_shares_it_under_another_name(work: Workspace) -> None:
+def test_a_link_to_an_own_file_shares_it_under_another_name(work: FakeWorkspace) -> None:
     async def share() -> None:
         done = await work.client().files_upload_v2(file=b"content", filename="a.txt")
         link = done["files"][0]["permalink"]
@@ -206,7 +206,7 @@ def test_a_link_to_an_own_file_shares_it_under_another_name(work: Workspace) -> 
     assert (message["username"], message["files"][0]["name"]) == ("Alice", "a.txt")
 
 
-def test_direct_chats_are_opened_once(work: Workspace) -> None:
+def test_direct_chats_are_opened_once(work: FakeWorkspace) -> None:
     async def open_twice() -> tuple[str, str]:
         first = await work.client().conversations_open(users=work.maria.id)
         again = await work.client().conversations_open(users=[work.maria.id])
@@ -216,7 +216,7 @@ def test_direct_chats_are_opened_once(work: Workspace) -> None:
     assert first == again and first.startswith("D")
 
 
-def test_channels_are_listed_by_kind_and_in_pages(work: Workspace) -> None:
+def test_channels_are_listed_by_kind_and_in_pages(work: FakeWorkspace) -> None:
     work.slack.add_channel("secret", work.maria, kind="group")
     for number in range(3):
         work.slack.add_channel(f"room-{number}", work.maria)
@@ -231,7 +231,7 @@ def test_channels_are_listed_by_kind_and_in_pages(work: Workspace) -> None:
     assert run(names()) == ["general", "room-0", "room-1", "room-2"]
 
 
-def test_what_a_deleted_channel_is_to_an_app(work: Workspace) -> None:
+def test_what_a_deleted_channel_is_to_an_app(work: FakeWorkspace) -> None:
     work.slack.delete_channel(work.general, work.maria)
     assert error_of(work.post("x"))["error"] == "channel_not_found"
 
@@ -239,7 +239,7 @@ def test_what_a_deleted_channel_is_to_an_app(work: Workspace) -> None:
 class Listening:
     """slack_sdk's client of Socket Mode; what it was told is in `got`."""
 
-    def __init__(self, work: Workspace, *, acknowledges: bool = True) -> None:
+    def __init__(self, work: FakeWorkspace, *, acknowledges: bool = True) -> None:
         self.got: list[SocketModeRequest] = []
         self._acknowledges = acknowledges
         self._come = asyncio.Event()
@@ -271,7 +271,7 @@ class Listening:
         return [request.payload["event"].get("text") for request in self.got if request.type == "events_api"]
 
 
-def test_socket_mode_tells_in_order_and_takes_acknowledgements(work: Workspace) -> None:
+def test_socket_mode_tells_in_order_and_takes_acknowledgements(work: FakeWorkspace) -> None:
     async def listen() -> list[str]:
         listening = Listening(work)
         await listening.client.connect()
@@ -285,7 +285,7 @@ def test_socket_mode_tells_in_order_and_takes_acknowledgements(work: Workspace) 
     work.slack.wait(lambda: len(work.slack.server.sockets.acknowledged) == 3)
 
 
-def test_what_is_not_acknowledged_comes_again_as_the_same_event(work: Workspace) -> None:
+def test_what_is_not_acknowledged_comes_again_as_the_same_event(work: FakeWorkspace) -> None:
     sockets = work.slack.server.sockets
     sockets.acknowledge_s, sockets.retry_after_s = 0.1, (0.0, 0.1, 0.1)
 
@@ -303,7 +303,7 @@ def test_what_is_not_acknowledged_comes_again_as_the_same_event(work: Workspace)
     work.slack.wait(lambda: len(sockets.lost) == 1)
 
 
-def test_a_refreshed_and_a_cut_connection_come_back(work: Workspace) -> None:
+def test_a_refreshed_and_a_cut_connection_come_back(work: FakeWorkspace) -> None:
     work.slack.server.sockets.retry_after_s = (0.2,) * 20
 
     async def listen() -> list[str]:
@@ -323,7 +323,7 @@ def test_a_refreshed_and_a_cut_connection_come_back(work: Workspace) -> None:
     assert run(listen()) == ["one", "two", "three"]
 
 
-def test_events_go_only_to_who_may_read_them(work: Workspace) -> None:
+def test_events_go_only_to_who_may_read_them(work: FakeWorkspace) -> None:
     secret = work.slack.add_channel("secret", work.maria, kind="group")
 
     async def listen() -> list[str]:
@@ -338,7 +338,7 @@ def test_events_go_only_to_who_may_read_them(work: Workspace) -> None:
     assert run(listen()) == ["for the app"]
 
 
-def test_a_pressed_button_is_told_to_the_app_and_answered(work: Workspace) -> None:
+def test_a_pressed_button_is_told_to_the_app_and_answered(work: FakeWorkspace) -> None:
     button = {"type": "button", "action_id": "yes", "value": "1", "text": {"type": "plain_text", "text": "Yes"}}
 
     async def play() -> None:
@@ -356,7 +356,7 @@ def test_a_pressed_button_is_told_to_the_app_and_answered(work: Workspace) -> No
     assert work.slack.texts(work.general) == ["Lunch!"]
 
 
-def test_faults_are_as_they_are_with_slack(work: Workspace) -> None:
+def test_faults_are_as_they_are_with_slack(work: FakeWorkspace) -> None:
     work.slack.fail("chat.postMessage", status=500)
     work.slack.fail("chat.postMessage", cut="after")
     with pytest.raises(SlackApiError):

@@ -153,7 +153,9 @@ def _is_section(block: Json) -> bool:
 def _author(call: Call) -> Json:
     token = call.token
     if token.kind != "xoxb":
-        return {"user": token.user_id} | ({"app_id": token.app.id} if token.kind == "xoxp" else {})
+        # Not documented: clients name their messages, so that one that is sent again is known.
+        own = {"client_msg_id": call.args["client_msg_id"]} if call.maybe("client_msg_id") else {}
+        return {"user": token.user_id, **own} | ({"app_id": token.app.id} if token.kind == "xoxp" else {})
     author: Json = {"bot_id": token.bot_id, "app_id": token.app.id}
     custom = {name: call.maybe(name) for name in ("username", "icon_url", "icon_emoji")}
     if not any(custom.values()):
