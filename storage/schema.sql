@@ -100,6 +100,14 @@ CREATE TABLE awaited_redactions (
     may_any boolean NOT NULL
 );
 
+CREATE TABLE bridge_changes (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    what text NOT NULL,
+    count integer NOT NULL
+);
+
 CREATE TABLE bridge_copies (
     bridge text NOT NULL,
     file_id text NOT NULL,
@@ -426,6 +434,14 @@ CREATE SEQUENCE history_positions
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+
+CREATE TABLE imported_events (
+    room_nid integer NOT NULL,
+    claimed_id text NOT NULL,
+    event_id text NOT NULL,
+    appservice_id text NOT NULL,
+    "position" bigint
+);
 
 CREATE TABLE key_backup_sessions (
     user_id text NOT NULL,
@@ -945,6 +961,9 @@ ALTER TABLE ONLY appservices
 ALTER TABLE ONLY awaited_redactions
     ADD CONSTRAINT awaited_redactions_pkey PRIMARY KEY (target_id, redaction_nid);
 
+ALTER TABLE ONLY bridge_changes
+    ADD CONSTRAINT bridge_changes_pkey PRIMARY KEY (bridge, channel_id, message_id, what);
+
 ALTER TABLE ONLY bridge_copies
     ADD CONSTRAINT bridge_copies_pkey PRIMARY KEY (bridge, file_id);
 
@@ -1067,6 +1086,9 @@ ALTER TABLE ONLY filters
 
 ALTER TABLE ONLY filters
     ADD CONSTRAINT filters_user_id_hash_key UNIQUE (user_id, hash);
+
+ALTER TABLE ONLY imported_events
+    ADD CONSTRAINT imported_events_pkey PRIMARY KEY (room_nid, claimed_id);
 
 ALTER TABLE ONLY key_backup_sessions
     ADD CONSTRAINT key_backup_sessions_pkey PRIMARY KEY (user_id, version, room_id, session_id);
@@ -1253,6 +1275,8 @@ CREATE INDEX bridge_logins_of_user ON bridge_logins USING btree (bridge, user_id
 
 CREATE INDEX bridge_messages_by_event ON bridge_messages USING btree (bridge, event_id);
 
+CREATE INDEX bridge_messages_by_thread ON bridge_messages USING btree (bridge, channel_id, thread_id, sent_ms, seq) WHERE (thread_id IS NOT NULL);
+
 CREATE INDEX bridge_messages_by_time ON bridge_messages USING btree (bridge, channel_id, sent_ms, seq);
 
 CREATE INDEX bridge_reactions_by_event ON bridge_reactions USING btree (bridge, event_id);
@@ -1286,6 +1310,8 @@ CREATE INDEX federation_broadcasts_in_order ON federation_broadcasts USING btree
 CREATE INDEX federation_edus_in_order ON federation_edus USING btree (destination, "position");
 
 CREATE INDEX federation_received_by_age ON federation_received USING btree (received_ms);
+
+CREATE INDEX imported_events_by_id ON imported_events USING btree (event_id);
 
 CREATE INDEX key_signatures_by_signer ON key_signatures USING btree (signer_user_id, signer_key_id);
 

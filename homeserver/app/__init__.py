@@ -19,6 +19,7 @@ from homeserver.app.features import feature_apis
 from homeserver.app.federation import Federation, build_federation, federation_apis, key_apis
 from homeserver.app.federation_queue import Sending, build_hosts, build_sending, transaction_apis
 from homeserver.app.for_servers import ForServers, build_acls, build_turns
+from homeserver.app.history_import import batch_send_api
 from homeserver.app.media import Media, build_media, media_apis, media_apis_for_servers
 from homeserver.app.member_contents import build_avatar_rules
 from homeserver.app.notices import notice_apis
@@ -76,6 +77,9 @@ UNSTABLE_FEATURES = {
     "org.matrix.msc3930": True,
     "org.matrix.msc3967": True,
     "org.matrix.msc4155": True,
+    "com.beeper.batch_sending": True,
+    "com.beeper.msc4169": True,
+    "fi.mau.msc2246.stable": True,
     "fi.mau.msc2659": True,
     "fi.mau.msc2659.stable": True,
     "uk.half-shot.msc2666.query_mutual_rooms": True,
@@ -294,12 +298,13 @@ async def assemble(core: Core) -> Server:
         *user_apis(core, users, settings, queries.users.appear),
         *encryption_apis(core, encryption, users),
         *room_change_apis(core, rooms, changes, federation),
-        *reading_apis(core, reading),
+        *reading_apis(core, rooms, reading),
         *media_apis(core, media),
         *sync_apis(core, users, rooms, syncing),
         *old_sync_apis(core, rooms, changes, reading, syncing),
         *push_apis(core, users, rooms, reading, pushing),
         *feature_apis(core, users, rooms),
+        batch_send_api(core, registry, users, rooms, changes),
         *appservice_query_apis(queries, registry, hooks.appservice_asks),
         *await notice_apis(core, users, rooms, changes),
     ]

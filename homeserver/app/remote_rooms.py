@@ -128,11 +128,9 @@ def build_loose_ends(core: Core, remote: RemoteRooms, *, heads: Heads, members: 
     core.storage.read_by(ends.read_stream)
 
 
-def build_backfill(
-    core: Core, federation: Federation, remote: RemoteRooms, *, heads: Heads, intake: Intake, hosts: Hosts
-) -> Backfill:
+def build_historic(core: Core, remote: RemoteRooms, *, heads: Heads, intake: Intake) -> Historic:
     storage = core.storage
-    historic = Historic(
+    return Historic(
         HistoricParts(
             heads=heads,
             events=storage.events,
@@ -144,6 +142,12 @@ def build_backfill(
             rows=remote.rows,
         )
     )
+
+
+def build_backfill(
+    core: Core, federation: Federation, remote: RemoteRooms, *, heads: Heads, intake: Intake, hosts: Hosts
+) -> Backfill:
+    storage = core.storage
     backfill = Backfill(
         BackfillParts(
             heads=heads,
@@ -151,7 +155,7 @@ def build_backfill(
             peers=federation.client,
             checks=remote.checks,
             gathering=remote.gathering,
-            historic=historic,
+            historic=build_historic(core, remote, heads=heads, intake=intake),
             positions=Nids("history_positions", HISTORY_BLOCK, database=storage.database),
             hosts_of=hosts.in_room,
             is_local=core.is_local,

@@ -33,6 +33,7 @@ from homeserver.services.rooms.guests import Guests
 from homeserver.services.rooms.hierarchy import Hierarchy
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_membership import LocalMembership
+from homeserver.services.rooms.member_content import MemberContents
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.notice_rooms import NoticeRooms
 from homeserver.services.rooms.public_rooms import PublicRooms
@@ -50,6 +51,7 @@ from homeserver.services.users.identity_servers import IdentityServers
 
 @frozen(kw_only=True)
 class RoomChanges:
+    contents: MemberContents
     identity_servers: IdentityServers
     aliases: Aliases
     allowance: Allowance
@@ -134,6 +136,7 @@ def build_room_changes(
     return RoomChanges(
         aliases=aliases,
         allowance=allowance,
+        contents=contents,
         creation=Creation(
             intake=intake,
             allowance=allowance,
@@ -180,6 +183,7 @@ def build_room_changes(
             ),
             membership=membership,
             guests=Guests(heads=heads, membership=membership, database=database, tasks=core.tasks),
+            imported=rooms.imported,
         ),
         upgrade=Upgrade(
             intake=intake,

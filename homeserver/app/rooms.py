@@ -11,6 +11,7 @@ from homeserver.services.push.rules import PushRules
 from homeserver.services.push.unread import Unread
 from homeserver.services.receipts import Receipts
 from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.intake import Intake
 from homeserver.services.rooms.members import Members
 from homeserver.services.rooms.visibility import Visibility
@@ -23,6 +24,7 @@ from storage.push_rules import find_rulesets
 class Rooms:
     heads: Heads
     members: Members
+    imported: ImportedIds
     intake: Intake
     visibility: Visibility
     remote: RemoteRooms
@@ -57,6 +59,7 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
     rooms = Rooms(
         heads=heads,
         members=members,
+        imported=ImportedIds(database=database, heads=heads),
         intake=intake,
         remote=build_remote_rooms(core, federation, heads=heads, members=members, intake=intake),
         visibility=Visibility(database=database, events=events, members=members),

@@ -141,7 +141,7 @@ def sync_apis(core: Core, users: Users, rooms: Rooms, syncing: Syncing) -> Seque
             set_presence=set_presence,
             max_timeline=MAX_TIMELINE if limit < 0 else max(1, min(limit, MAX_TIMELINE)),
         ),
-        ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence),
+        ReceiptsApi(receipts=rooms.receipts, presence=rooms.presence, imported=rooms.imported),
         TypingApi(typing=rooms.typing),
         PresenceApi(presence=rooms.presence, limit=make(rate)),
         PushRulesApi(rules=rooms.push_rules),

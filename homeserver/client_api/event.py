@@ -4,6 +4,7 @@ Source: client-server API, GET /rooms/{roomId}/event/{eventId}, GET /rooms/{room
 """
 
 from homeserver.services.rooms.client_events import ClientEvents, Reader
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.timeline import Timeline
 from homeserver.services.rooms.times import Times
 from homeserver.web.call import Call
@@ -18,13 +19,15 @@ _BY_TIME = (
 
 
 class EventApi:
-    def __init__(self, *, timeline: Timeline, times: Times, client_events: ClientEvents) -> None:
+    def __init__(self, *, timeline: Timeline, times: Times, client_events: ClientEvents, imported: ImportedIds) -> None:
+        self._imported = imported
         self._timeline = timeline
         self._times = times
         self._client_events = client_events
 
     @route("GET", *client("/rooms/{room_id}/event/{event_id}"), access=Access.GUEST)
     async def get_event(self, call: Call, room_id: RoomId, event_id: EventId) -> Answer:
+        event_id = await self._imported.real(call.user, room_id, event_id)
         seen = await self._timeline.event(call.user.user_id, room_id, event_id)
         return RawJson(await self._client_events.write(Reader.of(call.user), seen))
 

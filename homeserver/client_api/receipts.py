@@ -5,6 +5,7 @@ Source: client-server API, "Receipts", "Fully read markers".
 
 from homeserver.services.presence import Presence
 from homeserver.services.receipts import FULLY_READ, READ, READ_PRIVATE, NewReceipt, Receipts
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
@@ -22,8 +23,9 @@ _MARKERS = (
 
 
 class ReceiptsApi:
-    def __init__(self, *, receipts: Receipts, presence: Presence) -> None:
+    def __init__(self, *, receipts: Receipts, presence: Presence, imported: ImportedIds) -> None:
         self._receipts = receipts
+        self._imported = imported
         self._presence = presence
 
     @route("POST", *client("/rooms/{room_id}/receipt/{receipt_type}/{event_id}"))
@@ -33,6 +35,7 @@ class ReceiptsApi:
         thread_id = _thread_id(call.json(empty_ok=True))
         if thread_id is not None and receipt_type == FULLY_READ:
             raise InvalidParam("m.fully_read has no thread_id")
+        event_id = await self._imported.real(call.user, room_id, event_id)
         new = NewReceipt(receipt_type=receipt_type, event_id=event_id, thread_id=thread_id)
         await self._receipts.put(call.user.user_id, room_id, [new])
         self._presence.was_active(call.user.user_id)
@@ -42,7 +45,7 @@ class ReceiptsApi:
     async def post_read_markers(self, call: Call, room_id: RoomId) -> Answer:
         body = call.json(empty_ok=True)
         new = [
-            NewReceipt(receipt_type=receipt_type, event_id=event_id)
+            NewReceipt(receipt_type=receipt_type, event_id=await self._imported.real(call.user, room_id, event_id))
             for name, receipt_type in _MARKERS
             if (event_id := body.optional_parsed(name, EventId)) is not None
         ]

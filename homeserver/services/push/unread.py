@@ -19,6 +19,7 @@ from homeserver.runtime.linearizer import Linearizer
 from homeserver.services.push.judging import Judging
 from homeserver.services.rooms.members import Members, RoomsOfUser
 from matrix.push_eval import Actions
+from matrix.quiet import is_quiet
 from matrix.relations import thread_root
 from storage import receipts, unread
 from storage.change import Entry, Kind
@@ -161,7 +162,10 @@ class Unread:
         counted = [
             stored
             for stored in events
-            if stored.visible and stored.event.sender != user_id and stored.redacted_by is None
+            if stored.visible
+            and stored.event.sender != user_id
+            and stored.redacted_by is None
+            and not is_quiet(stored.event.content)
         ]
         if not counted:
             return

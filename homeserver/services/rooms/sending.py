@@ -7,13 +7,14 @@ Source: client-server API, "Sending events to a room", "Redactions", "Transactio
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from homeserver.runtime.caches import Lru
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.content_checks import REDACTION, ContentChecks
 from homeserver.services.rooms.guests import Guests
 from homeserver.services.rooms.heads import Head, Heads
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.intake import Decision, Intake, NewEvent
 from homeserver.services.rooms.member_content import MEMBER
 from homeserver.services.rooms.membership import Membership
@@ -55,6 +56,7 @@ class Sending:
         checks: ContentChecks,
         membership: Membership,
         guests: Guests,
+        imported: ImportedIds,
     ) -> None:
         self._intake = intake
         self._heads = heads
@@ -62,11 +64,14 @@ class Sending:
         self._checks = checks
         self._membership = membership
         self._guests = guests
+        self._imported = imported
         self._sent: Lru[TransactionKey, EventId] = Lru("sent_transactions", MAX_REMEMBERED)
 
     async def send(
         self, requester: Requester, room_id: RoomId, out: Outgoing, transaction_id: str | None = None
     ) -> EventId:
+        if requester.appservice_id is not None:
+            out = evolve(out, content=await self._imported.in_content(requester, room_id, out.content))
         redacts = out.content.get("redacts")
         if out.type == REDACTION and isinstance(redacts, str) and "\x00" not in redacts:
             return await self.redact(requester, room_id, EventId(redacts), out, transaction_id)
@@ -91,6 +96,7 @@ class Sending:
         transaction_id: str | None = None,
     ) -> EventId:
         """`out` is the redaction itself. What it redacts need not be here."""
+        redacts = await self._imported.real(requester, room_id, redacts)
         content = {key: value for key, value in out.content.items() if key != "redacts"}
         new = NewEvent(
             type=REDACTION,

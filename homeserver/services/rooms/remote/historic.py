@@ -22,7 +22,7 @@ from matrix.events import Event
 from storage.change import AlreadyThere, Change
 from storage.commit import Committer
 from storage.database import Database
-from storage.events import Events, StoredEvent
+from storage.events import Events, Flags, StoredEvent
 from storage.extremities import referrers_of
 from storage.interning import Nids
 
@@ -44,8 +44,11 @@ class Historic:
         self._parts = parts
         self._events = parts.events
 
-    async def place(self, event: Event, budget: Budget, position: int) -> bool:
-        """False if the event was here. Raises: RemoteError, if what it needs is not to be had."""
+    async def place(self, event: Event, budget: Budget, position: int | None) -> bool:
+        """False if the event was here. Without a position it is shown to nobody: later events stand on it.
+
+        Raises: RemoteError, if what it needs is not to be had.
+        """
         known = await self._events.find(event.event_id)
         if known is not None and not is_outlier(known):
             return False
@@ -63,7 +66,7 @@ class Historic:
             return False
         return True
 
-    async def _store(self, arrival: Arrival, known: StoredEvent | None, budget: Budget, position: int) -> None:
+    async def _store(self, arrival: Arrival, known: StoredEvent | None, budget: Budget, position: int | None) -> None:
         event, parts = arrival.event, self._parts
         async with parts.heads.linearizer.of(event.room_id):
             settled = await parts.states.settled(event.room_id)
@@ -89,10 +92,13 @@ class Historic:
         )
         await self._commit(placed, base, verdict, position)
 
-    async def _commit(self, placed: Placed, base: dict[tuple[str, str], int], verdict: Verdict, position: int) -> None:
-        change, is_shown = Change(), verdict is ACCEPTED
-        stored = await self._parts.rows.keep(change, placed, base, verdict.flags, position if is_shown else None)
-        if is_shown:
+    async def _commit(
+        self, placed: Placed, base: dict[tuple[str, str], int], verdict: Verdict, position: int | None
+    ) -> None:
+        change, is_shown = Change(), verdict is ACCEPTED and position is not None
+        flags = verdict.flags if is_shown or verdict is not ACCEPTED else int(Flags.SOFT_FAILED)
+        stored = await self._parts.rows.keep(change, placed, base, flags, position if is_shown else None)
+        if is_shown and position is not None:
             await self._parts.rows.add_effects(change, placed, stored, position)
         await self._parts.committer(change)
         # Memory may have it as an outlier.
