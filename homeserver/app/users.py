@@ -20,6 +20,7 @@ from homeserver.client_api.moderation import ModerationApi
 from homeserver.client_api.profile import ProfileApi
 from homeserver.client_api.register import BeforeRegisterApi, RegisterApi
 from homeserver.client_api.tags import TagsApi
+from homeserver.client_api.whois import WhoisApi
 from homeserver.services.appservices.users import Appear
 from homeserver.services.users.account_data import AccountData
 from homeserver.services.users.accounts import Accounts
@@ -267,5 +268,6 @@ def user_apis(core: Core, users: Users, settings: UserSettings, appear: Appear) 
             profiles=users.profiles,
         ),
         ModerationApi(accounts=users.accounts, server_name=core.server_name),
+        WhoisApi(accounts=users.accounts, devices=users.devices, server_name=core.server_name),
         SharedSecretApi(shared_secret=shared_secret, login=users.login),
     ]
