@@ -15,7 +15,7 @@ from appservice.bridges.slack.formatting.nodes import ITALIC, Paragraph, Run
 from appservice.bridges.slack.formatting.rich_text import dicts
 from appservice.bridges.slack.formatting.to_slack import Piece, escape, mrkdwn, pieces
 from appservice.bridges.slack.ids import custom_emoji_id, local_part, team_of
-from appservice.bridges.slack.messages import METADATA
+from appservice.bridges.slack.messages import METADATA, version_of
 from appservice.bridges.slack.polls import poll_blocks, poll_text
 from appservice.bridges.slack.team import Team
 from appservice.bridges.slack.uploads import upload
@@ -60,9 +60,12 @@ class Sending:
             memo["file"] = await upload(team, account, message.file)
         parts = self._pieces(team, message, memo.get("file"))
         old = [ref.id, *ref.more]
+        version = ""
         for ts, piece in zip(old, parts, strict=False):
             args = {"ts": ts, "text": piece.text, "blocks": piece.blocks or []}
-            await self._call(team, account, "chat.update", ref.channel, **args)
+            answer = await self._call(team, account, "chat.update", ref.channel, **args)
+            if ts == ref.id and isinstance(answer.get("message"), dict):
+                version = version_of(answer["message"])
         for ts in old[len(parts) :]:
             await self._delete(team, account, ref.channel, ts)
         further = [piece for number, piece in enumerate(parts) if number >= len(old)]
@@ -70,7 +73,7 @@ class Sending:
         for number, piece in enumerate(further, len(old)):
             args = self._post_args(account, message, piece, number, ref.thread)
             ids.append(MessageId((await self._call(team, account, "chat.postMessage", ref.channel, **args))["ts"]))
-        return Sent(ids=tuple(ids), thread=ref.thread, memo=memo)
+        return Sent(ids=tuple(ids), thread=ref.thread, version=version, memo=memo)
 
     async def delete(self, team: Team, author: Author, ref: MessageRef) -> None:
         """As the bot what the bot wrote, as the login what a login wrote; else as who asks for it."""
@@ -151,12 +154,15 @@ class Sending:
     ) -> Sent:
         thread = self._thread_of(message)
         ids = [MessageId(ts) for ts in done]
+        version = ""
         for number, piece in enumerate(parts):
             if number >= len(done):
                 args = self._post_args(account, message, piece, number, thread)
                 answer = await self._post(team, account, message.channel, args)
                 ids.append(MessageId(str(answer["ts"])))
-        return Sent(ids=tuple(ids), thread=thread, memo=memo)
+                if number == 0 and isinstance(answer.get("message"), dict):
+                    version = version_of(answer["message"])
+        return Sent(ids=tuple(ids), thread=thread, version=version, memo=memo)
 
     async def _post(self, team: Team, account: Account, channel: ChannelId, args: JsonDict) -> JsonDict:
         try:
