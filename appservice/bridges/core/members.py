@@ -136,10 +136,11 @@ class Members:
         content = await matrix.state(bot, portal.room_id, "m.room.power_levels") or {}
         users = {user: level for user, level in content.get("users", {}).items() if not self._is_theirs(user)}
         for person, level in power.people.items():
-            users[self._people.ghost_id(person)] = level
+            # Plain str: orjson takes no other keys.
+            users[str(self._people.ghost_id(person))] = level
             login = self._logins.of_person(person)
             if login is not None and login.user_id not in content.get("users", {}):
-                users[login.user_id] = level
+                users[str(login.user_id)] = level
         now = {**content, "users": users}
         if portal.is_made:
             # A room that somebody bridged keeps its own rules.
