@@ -665,6 +665,17 @@ CREATE TABLE receipts (
     "position" bigint NOT NULL
 );
 
+CREATE TABLE redaction_marks (
+    made_ms bigint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE redaction_pruning (
+    one boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT redaction_pruning_one_check CHECK (one)
+);
+
 CREATE TABLE refresh_tokens (
     token_hash bytea NOT NULL,
     user_id text NOT NULL,
@@ -1158,6 +1169,12 @@ ALTER TABLE ONLY pushers
 
 ALTER TABLE ONLY receipts
     ADD CONSTRAINT receipts_pkey PRIMARY KEY (room_nid, user_id, receipt_type, thread_id);
+
+ALTER TABLE ONLY redaction_marks
+    ADD CONSTRAINT redaction_marks_pkey PRIMARY KEY (made_ms);
+
+ALTER TABLE ONLY redaction_pruning
+    ADD CONSTRAINT redaction_pruning_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);

@@ -17,7 +17,6 @@ NOT_YET = frozenset(
         "max_event_delay_duration",
         "oidc_providers",
         "rc_delayed_event_mgmt",
-        "redaction_retention_period",
         "retention",
         "room_prejoin_state",
         "sso",

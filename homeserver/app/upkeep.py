@@ -15,6 +15,7 @@ from storage import (
     event_transactions,
     federation_queue,
     received_transactions,
+    redaction_pruning,
     stream,
     to_device,
 )
@@ -66,6 +67,8 @@ def start_upkeep(core: Core, users: Users) -> None:
         jobs["trim.addresses"] = lambda: _run(core, devices.forget_addresses, now_ms() - addresses_ms)
     if (stale_ms := core.config.server.delete_stale_devices_after) is not None:
         jobs["trim.devices"] = lambda: users.devices.delete_stale(now_ms() - stale_ms)
+    if (redacted_ms := core.config.server.redaction_retention_period) is not None:
+        jobs["trim.redacted"] = lambda: _run(core, redaction_pruning.prune, now_ms(), redacted_ms)
     for name, job in jobs.items():
         core.tasks.repeat(name, HOUR_S, lambda job=job: _until_done(job))  # type: ignore[misc]
 
