@@ -101,8 +101,7 @@ class Connections:
             self._crossing.in_reactor(self._told, team, is_connected, text, has_missed)
 
         async def accept(request: SocketModeRequest) -> bool:
-            kept = self._kept(team, request.type, request.payload)
-            return await self._crossing.to_asyncio(self._accept(kept))
+            return await self._crossing.to_asyncio(self._taken(team, request.type, request.payload))
 
         return SlackSocket(
             api=self._api,
@@ -137,9 +136,11 @@ class Connections:
             return False
         return True
 
-    async def _accept_http(self, team: Team, payload: JsonDict) -> bool:
-        kind = "events_api" if payload.get("type") == "event_callback" else "interactive"
+    async def _taken(self, team: Team, kind: str, payload: JsonDict) -> bool:
         return await self._accept(self._kept(team, kind, payload))
+
+    async def _accept_http(self, team: Team, payload: JsonDict) -> bool:
+        return await self._taken(team, "events_api" if payload.get("type") == "event_callback" else "", payload)
 
     def _notice(self, team: Team, payload: JsonDict) -> None:
         """What concerns the bridge itself: who sees which channel, whose token is gone."""

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bridges.slack.rig import Workspace
+from tests.integration.bridges.slack.town import town
 from tests.support.fake_slack import FakeSlack
+
+__all__ = ["slack", "town", "work"]
 
 
 @pytest.fixture
