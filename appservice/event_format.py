@@ -12,6 +12,7 @@ import orjson
 from attrs import field, frozen
 
 from matrix.client_format import client_event
+from matrix.event_references import referring_to
 from matrix.events import Json
 from storage.events import StoredEvent
 
@@ -28,20 +29,38 @@ class Around:
     now_ms: int
     others: Mapping[int, StoredEvent] = field(factory=dict)  # replaced events, redactions
     shown: Mapping[int, Sequence[Json]] = field(factory=dict)  # of invites and knocks
+    ids: Mapping[str, str] = field(factory=dict)  # by which the service knows events that it has imported
 
 
 def event_bytes(stored: StoredEvent, around: Around) -> bytes:
     event = stored.event
-    if stored.client_json is None:
-        # The bytes that clients get too, without unsigned, room id and closing brace: services/rooms/serialise.py.
-        stored.client_json = orjson.dumps(client_event(event, room_id=False))[:-1]
+    told = _own_bytes(stored, around.ids) if around.ids else _shared_bytes(stored)
     names = b',"room_id":%b,"user_id":%b' % (orjson.dumps(event.room_id), orjson.dumps(event.sender))
     if stored.redacted_by is None and not stored.replaces and stored.nid not in around.shown:
         age = max(0, around.now_ms - event.origin_server_ts)
-        return b'%b%b,"age":%d,"unsigned":{"age":%d}}' % (stored.client_json, names, age, age)
+        return b'%b%b,"age":%d,"unsigned":{"age":%d}}' % (told, names, age, age)
     unsigned = _unsigned(stored, around)
     doubled = orjson.dumps({**_doubled(unsigned), "unsigned": unsigned})
-    return stored.client_json + names + b"," + doubled[1:]
+    return told + names + b"," + doubled[1:]
+
+
+def _shared_bytes(stored: StoredEvent) -> bytes:
+    """The bytes that clients get too, without unsigned, room id and closing brace: services/rooms/serialise.py."""
+    if stored.client_json is None:
+        stored.client_json = orjson.dumps(client_event(stored.event, room_id=False))[:-1]
+    return stored.client_json
+
+
+def _own_bytes(stored: StoredEvent, ids: Mapping[str, str]) -> bytes:
+    """The same, referring to events by these ids."""
+    event = stored.event
+    content = referring_to(event.content, ids)
+    if content is event.content and event.redacts not in ids:
+        return _shared_bytes(stored)
+    told = {**client_event(event, room_id=False), "content": content}
+    if "redacts" in told:
+        told["redacts"] = ids.get(told["redacts"], told["redacts"])
+    return orjson.dumps(told)[:-1]
 
 
 def _unsigned(stored: StoredEvent, around: Around) -> Json:

@@ -15,8 +15,9 @@ from appservice.interest import Interest
 from appservice.room_ids import RoomIds
 from homeserver.runtime.clock import Clock
 from matrix.client_format import stripped_state
+from matrix.event_references import references
 from matrix.events import Json, StateKey
-from storage import out_of_band
+from storage import imported_events, out_of_band
 from storage.appservice_reading import Seen, messages
 from storage.change import Kind
 from storage.database import Database
@@ -87,7 +88,7 @@ class Composer:
         parts = [b'{"events":' + _array(pieces.events)]
         has_more = bool(pieces.messages)
         if interest.registration.wants_ephemeral:
-            passing = await self._passing(told, with_typing=is_newest)
+            passing = await self._passing(interest, told, with_typing=is_newest)
             has_more = has_more or bool(passing)
             parts += _named(_EPHEMERAL_NAMES, _array([orjson.dumps(edu) for edu in passing]))
             parts += _named(_TO_DEVICE_NAMES, _array(pieces.messages))
@@ -101,7 +102,7 @@ class Composer:
 
     async def _pieces(self, interest: Interest, told: Sequence[Seen]) -> _Pieces:
         """What of these entries has a size that matters, as far as it fits in."""
-        loaded = await self._load([one for one in told if one.kind in _EVENTS])
+        loaded = await self._load(interest, [one for one in told if one.kind in _EVENTS])
         addressed = await self._messages(told)
         pieces = _Pieces(len(told))
         size = 0
@@ -120,7 +121,7 @@ class Composer:
             (pieces.messages if one.kind is Kind.TO_DEVICE else pieces.events).append(piece)
         return pieces
 
-    async def _load(self, told: Sequence[Seen]) -> _Loaded:
+    async def _load(self, interest: Interest, told: Sequence[Seen]) -> _Loaded:
         if not told:
             return _Loaded({}, Around(now_ms=0))
         events = await self._get([one.nid for one in told if one.kind is Kind.EVENT])
@@ -134,7 +135,14 @@ class Composer:
         wanted = {one.replaces for one in events.values() if one.replaces}
         wanted |= {one.redacted_by for one in events.values() if one.redacted_by is not None}
         others = await self._get(wanted)
-        return _Loaded(events, Around(now_ms=self._clock.now_ms(), others=others, shown=shown))
+        ids = await self._ids(interest, _referred_to(events.values()))
+        return _Loaded(events, Around(now_ms=self._clock.now_ms(), others=others, shown=shown, ids=ids))
+
+    async def _ids(self, interest: Interest, event_ids: Sequence[str]) -> Mapping[str, str]:
+        """By which other ids the service knows these events: those that it has chosen when it imported them."""
+        if not event_ids:
+            return {}
+        return await self._database.read(imported_events.claimed_by, interest.registration.id, event_ids)
 
     async def _get(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
         """From memory, else from the database, and then not kept: a service far behind would drive out what is hot."""
@@ -169,10 +177,12 @@ class Composer:
             shown[nid] = [stripped_state(other.event) for other in of_room]
         return shown
 
-    async def _passing(self, told: Sequence[Seen], *, with_typing: bool) -> list[Json]:
+    async def _passing(self, interest: Interest, told: Sequence[Seen], *, with_typing: bool) -> list[Json]:
         passing = [one for one in told if one.kind in (Kind.TYPING, Kind.RECEIPT, Kind.PRESENCE)]
         await self._room_ids.load(one.room_nid for one in passing if one.room_nid is not None)
-        return edus(passing, self._room_ids.known, self._clock.now_ms(), with_typing=with_typing)
+        ids = await self._ids(interest, [str(one.body["event_id"]) for one in passing if one.kind is Kind.RECEIPT])
+        made = edus(passing, self._room_ids.known, self._clock.now_ms(), with_typing=with_typing)
+        return [_named_by(ids, edu) if ids and edu["type"] == "m.receipt" else edu for edu in made]
 
     async def _messages(self, told: Sequence[Seen]) -> dict[int, bytes]:
         """To-device messages by position. They stay for the device's own sync, which deletes them, as in Synapse."""
@@ -187,6 +197,16 @@ class Composer:
 
 def _addressed(user_id: str, device_id: str, json: str) -> bytes:
     return orjson.dumps({"to_user_id": user_id, "to_device_id": device_id, **orjson.loads(json)})
+
+
+def _referred_to(events: Collection[StoredEvent]) -> list[str]:
+    found = [one for stored in events for one in references(stored.event.content)]
+    return found + [str(stored.event.redacts) for stored in events if stored.event.redacts is not None]
+
+
+def _named_by(ids: Mapping[str, str], receipt: Json) -> Json:
+    content = {ids.get(event_id, event_id): value for event_id, value in receipt["content"].items()}
+    return {**receipt, "content": content}
 
 
 def _nid(seen: Seen) -> int:

@@ -13,11 +13,11 @@ from homeserver.services.history_import.batch import Batch, OldEvent
 from homeserver.services.history_import.past import Past, Place
 from homeserver.services.receipts import READ, READ_PRIVATE, NewReceipt, Receipts
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.imported_ids import references, referring_to
 from homeserver.services.rooms.intake import Intake, NewEvent
 from homeserver.services.rooms.members import Members
 from homeserver.web.call import Requester
 from matrix.errors import Forbidden, MatrixError
+from matrix.event_references import references, referring_to
 from matrix.events import Event
 from matrix.ids import EventId, RoomId, UserId
 from matrix.quiet import QUIET

@@ -6,11 +6,11 @@ is its hash, and nobody can choose it. So both are kept, and where a service nam
 other one is meant. Clients and other servers see only ids that events have.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from homeserver.services.rooms.heads import Heads
 from homeserver.web.call import Requester
+from matrix.event_references import references, referring_to
 from matrix.events import Json
 from matrix.ids import EventId, RoomId
 from storage import imported_events
@@ -40,32 +40,3 @@ class ImportedIds:
             return {}
         found = await self._database.read(imported_events.find, room.room_nid, chosen)
         return {claimed: imported.event_id for claimed, imported in found.items()}
-
-
-def references(content: Mapping[str, Any]) -> list[str]:
-    """The ids of the events that a content refers to."""
-    relates_to = content.get("m.relates_to")
-    relates_to = relates_to if isinstance(relates_to, dict) else {}
-    reply = relates_to.get("m.in_reply_to")
-    found = (relates_to.get("event_id"), reply.get("event_id") if isinstance(reply, dict) else None)
-    return [one for one in (*found, content.get("redacts")) if isinstance(one, str)]
-
-
-def referring_to(content: Json, ids: Mapping[str, str]) -> Json:
-    """The content with other ids for events that it refers to: `ids` has the new ones by the old ones."""
-    if not ids:
-        return content
-    changed = dict(content)
-    if content.get("redacts") in ids:
-        changed["redacts"] = ids[content["redacts"]]
-    relates_to = content.get("m.relates_to")
-    if isinstance(relates_to, dict):
-        changed["m.relates_to"] = relates_to = _named(relates_to, ids)
-        if isinstance(reply := relates_to.get("m.in_reply_to"), dict):
-            relates_to["m.in_reply_to"] = _named(reply, ids)
-    return changed
-
-
-def _named(value: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    event_id = value.get("event_id")
-    return {**value, "event_id": ids[event_id]} if isinstance(event_id, str) and event_id in ids else dict(value)

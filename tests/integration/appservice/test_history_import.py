@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.appservice.bridge import BOT, GHOST, IRC, Bridge, Start, refusal, write
+from tests.integration.appservice.listening import Town, bridge_of, is_taken_up, told_all
 from tests.support.homeserver import Client, Response, q
 
 OTHER_GHOST = "@_irc_bob:hearth.test"
@@ -248,3 +249,28 @@ async def test_the_server_says_that_it_imports(start_homeserver: Start, tmp_path
     portal = await make(start_homeserver, tmp_path)
     told = (await portal.bridge.hs.ask("GET", "/_matrix/client/versions")).json
     assert told["unstable_features"]["com.beeper.batch_sending"] is True
+
+
+async def test_the_bridge_hears_of_its_events_by_the_ids_that_it_has_chosen(town: Town) -> None:
+    service = town.service(receive_ephemeral=True)
+    hs = await town.start()
+    await is_taken_up(hs, service)
+    alice, bridge = await hs.register("alice"), bridge_of(hs, service)
+    room = (await bridge.ok("POST", "/createRoom", {"preset": "public_chat"}))["room_id"]
+    await alice.join(room)
+    portal = Portal(bridge, room, alice)
+    (real,) = await portal.put(old("1", 1))
+    key = {"m.relates_to": {"rel_type": "m.annotation", "event_id": real, "key": "+1"}}
+    await alice.send_event(room, "m.reaction", key)
+    await alice.ok("POST", f"/rooms/{q(room)}/receipt/m.read/{q(real)}", {})
+    await alice.send(room, "unrelated")
+    await bridge.ok("PUT", f"/rooms/{q(room)}/redact/{q(real)}/r", {})
+    await told_all(hs, service)
+    (reaction_told,) = service.of_type("m.reaction")
+    assert reaction_told["content"]["m.relates_to"]["event_id"] == "$1:hearth.test"
+    assert [list(one["content"]) for one in service.of_type("m.receipt")] == [["$1:hearth.test"]]
+    (redaction,) = service.of_type("m.room.redaction")
+    assert {redaction.get("redacts"), redaction["content"].get("redacts")} == {"$1:hearth.test"}
+    # Clients are told what is.
+    (seen,) = (one for one in await portal.history() if one["type"] == "m.reaction")
+    assert seen["content"]["m.relates_to"]["event_id"] == real
