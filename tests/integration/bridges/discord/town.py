@@ -1,0 +1,296 @@
+"""A bridge to the fake Discord beside a real Hearth, to be killed at any moment.
+
+    async def test_a_message_comes_over(town: Town) -> None:
+        alice, room = await town.alice(), await town.open(town.garden)
+        town.discord.post(town.garden, town.carol, "hello")
+        await town.says(alice, room, "hello")
+
+The homeserver tells the bridge over a real port; the bridge asks the homeserver in memory, and Discord over sockets.
+discord.py runs in a loop of a thread of its own, since the tests' reactor is not asyncio's.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest_twisted
+import yaml
+from attrs import evolve
+from twisted.internet import reactor
+
+from appservice.bridges.core.crossing import Crossing, LoopThread
+from appservice.bridges.core.ids import ChannelId
+from appservice.bridges.core.package import Tools
+from appservice.bridges.core.settings import AppserviceOptions, BridgeSettings
+from appservice.bridges.discord.network import DiscordNetwork
+from appservice.bridges.discord.settings import DiscordSettings
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.tasks import Tasks
+from tests.support.bridges import AS_TOKEN, HS_TOKEN, PUPPET_TOKEN, RunningBridge, eventually, settings_of
+from tests.support.fake_discord import Bot, FakeDiscord
+from tests.support.homeserver import Client, Homeserver, q
+from tests.support.processes import free_port
+
+Json = dict[str, Any]
+WAIT_S = 15.0
+
+
+class Process:
+    """One life of the bridge: the network with its loop, and core."""
+
+    def __init__(self, town: "Town") -> None:
+        self.thread = LoopThread()
+        loop = self.thread.start()
+        clock = Clock(reactor, monotonic=time.monotonic)  # type: ignore[arg-type]
+        self.tasks = Tasks(clock=clock)
+        tools = Tools(
+            reactor=reactor,  # type: ignore[arg-type]
+            clock=clock,
+            tasks=self.tasks,
+            metrics=Metrics(),
+            crossing=Crossing(loop, reactor, is_same_thread=False),  # type: ignore[arg-type]
+            directory=town.directory,
+            logger=logging.getLogger("discord"),
+        )
+        self.tools = tools
+        self.network = DiscordNetwork(town.discord_settings, tools)
+        self.bridge = RunningBridge(town.hs, self.network, town.settings)
+
+    async def start(self) -> None:
+        await self.bridge.start()
+
+    async def kill(self) -> None:
+        """As the kernel would: nothing that was begun goes on."""
+        await self.bridge.kill()
+        self.thread.loop.call_soon_threadsafe(self.thread.loop.stop)
+        self.thread._thread.join(10)
+
+    async def stop(self) -> None:
+        await self.bridge.stop()
+        await self.tasks.stop(1)
+        self.thread.stop()
+
+
+class Town:
+    """Carol's server Wonderland with the channel garden; the bridge's bot is in it."""
+
+    def __init__(self, hs: Homeserver, discord: FakeDiscord, directory: Path, port: int) -> None:
+        self.hs, self.discord, self.directory = hs, discord, directory
+        self.carol = discord.person("carol", "Carol")
+        self.guild = discord.guild("Wonderland", self.carol)
+        self.garden = discord.channel(self.guild, "garden", topic="roses")
+        self.bot: Bot = discord.bot("Hearth", self.guild)
+        self.settings = _settings(port)
+        self.discord_settings = DiscordSettings(
+            token=self.bot.token, api=discord.api, gateway=discord.gateway_url, cdn=discord.cdn
+        )
+        self.process = Process(self)
+
+    async def start(self, *, connects: bool = True) -> None:
+        await self.process.start()
+        if connects:
+            await self.until(lambda: self.process.network._connection.is_connected, "connected")
+            await self.until(lambda: self.guild in self.process.network._directory.guilds, "the guild")
+
+    async def restart(self, **options: Any) -> None:
+        """A new process, after a kill or a stop."""
+        self.discord_settings = evolve(self.discord_settings, **options)
+        self.process = Process(self)
+        await self.start()
+
+    # Matrix.
+
+    async def user(self, name: str, **body: Any) -> Client:
+        return await self.hs.register(name, **body)
+
+    async def alice(self) -> Client:
+        alice = await self.user("alice")
+        await alice.ok("PUT", f"/profile/{q(alice.user_id)}/displayname", {"displayname": "Alice"})
+        return alice
+
+    async def open(self, channel: str, *members: Client) -> str:
+        """The room of the channel, with these in it."""
+        portal = await self.process.bridge.parts.bridging.open(ChannelId(channel), None)
+        for member in members:
+            await member.join(portal.room_id)
+        await self.process.bridge.parts.inbox.idle()
+        return str(portal.room_id)
+
+    def ghost(self, person: Json | str) -> str:
+        return str(self.process.bridge.parts.people.ghost_id(person if isinstance(person, str) else person["id"]))
+
+    @property
+    def bot_user(self) -> str:
+        return str(self.process.bridge.parts.context.bot.user_id)
+
+    async def events(self, client: Client, room: str) -> list[Json]:
+        """The room's timeline, oldest first."""
+        answer = await client.get(f"/rooms/{q(room)}/messages", dir="b", limit=200)
+        return list(reversed(answer["chunk"]))
+
+    async def find(self, client: Client, room: str, test: Callable[[Json], Any], what: str) -> Json:
+        """Comes back with the event for which that is so, when it is there."""
+        found: list[Json] = []
+
+        async def look() -> bool:
+            found[:] = [event for event in await self.events(client, room) if _passes(test, event)]
+            return bool(found)
+
+        await self.eventually(look, what)
+        return found[0]
+
+    async def says(self, client: Client, room: str, text: str) -> Json:
+        """Comes back with the event when somebody has said that (or something that holds it)."""
+        return await self.find(client, room, lambda event: text in event["content"].get("body", ""), f"{text!r}")
+
+    async def texts(self, client: Client, room: str) -> list[str]:
+        events = await self.events(client, room)
+        return [event["content"]["body"] for event in events if event["content"].get("body")]
+
+    async def state(self, client: Client, room: str, event_type: str, key: str = "") -> Any:
+        response = await client.ask("GET", f"/rooms/{q(room)}/state/{q(event_type)}/{q(key)}")
+        return response.json if response.status == 200 else None
+
+    async def react(self, client: Client, room: str, event_id: str, key: str) -> str:
+        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+        return await client.send_event(room, "m.reaction", {"m.relates_to": relates})
+
+    async def edit(self, client: Client, room: str, event_id: str, text: str) -> str:
+        relates = {"rel_type": "m.replace", "event_id": event_id}
+        new = {"msgtype": "m.text", "body": text}
+        return await client.send(room, f"* {text}", **{"m.new_content": new, "m.relates_to": relates})
+
+    async def redact(self, client: Client, room: str, event_id: str) -> None:
+        await client.ok("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/r{event_id[1:9]}", {})
+
+    async def upload(self, client: Client, data: bytes, mimetype: str, name: str) -> str:
+        path = f"/_matrix/media/v3/upload?filename={q(name)}"
+        headers = {"Authorization": f"Bearer {client.token}", "Content-Type": mimetype}
+        response = await self.hs.http.request("POST", path, body=data, headers=headers)
+        return str(response.json["content_uri"])
+
+    async def management_room(self, client: Client) -> str:
+        body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [self.bot_user]}
+        room = str((await client.ok("POST", "/createRoom", body))["room_id"])
+        await self.says(client, room, "Hello! This is the bridge")
+        return room
+
+    async def command(self, client: Client, room: str, text: str) -> str:
+        """What the bot answers."""
+        before = {event["event_id"] for event in await self.events(client, room)}
+        await client.send(room, text)
+        found = await self.find(
+            client,
+            room,
+            lambda event: (
+                event["event_id"] not in before and event["sender"] == self.bot_user and "body" in event["content"]
+            ),
+            f"an answer to {text!r}",
+        )
+        return str(found["content"]["body"])
+
+    # Discord.
+
+    async def posted(self, channel: str, text: str) -> Json:
+        """Comes back with the message of Discord that holds this text."""
+        return await self.message(channel, lambda each: text in each["content"], f"{text!r} on Discord")
+
+    async def message(self, channel: str, test: Callable[[Json], Any], what: str) -> Json:
+        found: list[Json] = []
+
+        def look() -> bool:
+            found[:] = [each for each in self.discord.messages(channel) if _passes(test, each)]
+            return bool(found)
+
+        await self.until(look, what)
+        return found[0]
+
+    # Waiting.
+
+    async def until(self, condition: Callable[[], Any], what: str) -> None:
+        async def look() -> bool:
+            return bool(condition())
+
+        await self.eventually(look, what)
+
+    async def eventually(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
+        await eventually(look, what, WAIT_S)
+
+    async def settle(self, client: Client, room: str, channel: str) -> None:
+        """Comes back when all that was done before has come over, both ways: marks follow it."""
+        mark = f"mark {self.discord.world.ids.next()}"
+        self.discord.post(channel, self.carol, f"{mark} in")
+        await self.says(client, room, f"{mark} in")
+        await client.send(room, f"{mark} out")
+        await self.posted(channel, f"{mark} out")
+        await self.process.bridge.parts.inbox.idle()
+
+
+def _passes(test: Callable[[Json], Any], event: Json) -> bool:
+    try:
+        return bool(test(event))
+    except (KeyError, TypeError, IndexError):
+        return False
+
+
+def _settings(port: int) -> BridgeSettings:
+    appservice = AppserviceOptions(
+        id="discord",
+        as_token=AS_TOKEN,
+        hs_token=HS_TOKEN,
+        puppet_token=PUPPET_TOKEN,
+        bot="discordbot",
+        users="discord_{}",
+        aliases="discord_{}",
+        port=port,
+    )
+    return settings_of(port, appservice=appservice)
+
+
+def _registrations(directory: Path, port: int) -> list[Path]:
+    spec = {
+        "id": "discord",
+        "url": f"http://127.0.0.1:{port}",
+        "as_token": AS_TOKEN,
+        "hs_token": HS_TOKEN,
+        "sender_localpart": "discordbot",
+        "rate_limited": False,
+        "receive_ephemeral": True,
+        "protocols": ["discord"],
+        "namespaces": {
+            "users": [{"regex": "@discord_.+:hearth.test", "exclusive": True}],
+            "aliases": [{"regex": "#discord_.+:hearth.test", "exclusive": True}],
+            "rooms": [],
+        },
+    }
+    puppets = {
+        "id": "discord-puppets",
+        "url": None,
+        "as_token": PUPPET_TOKEN,
+        "hs_token": "unused",
+        "sender_localpart": "discord-puppets",
+        "rate_limited": False,
+        "namespaces": {"users": [{"regex": "@.*:hearth.test", "exclusive": False}]},
+    }
+    files = []
+    for each in (spec, puppets):
+        file = directory / f"{each['id']}.yaml"
+        file.write_text(yaml.safe_dump(each))
+        files.append(file)
+    return files
+
+
+@pytest_twisted.async_yield_fixture
+async def town(start_homeserver: Any, tmp_path: Path, fake: FakeDiscord) -> Iterator[Town]:
+    """A bridge that runs between a homeserver and a Discord."""
+    port = free_port()
+    files = ", ".join(map(str, _registrations(tmp_path, port)))
+    hs = await start_homeserver(f"app_service_config_files: [{files}]\n")
+    found = Town(hs, fake, tmp_path, port)
+    await found.start()
+    yield found
+    await found.process.stop()
+    await hs.server.appservices.stop()
