@@ -2,11 +2,14 @@
 // the setting says so.
 
 import { ask, directory, homeserverUrl, registration, setting } from "./setting.mjs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import "../js/node20.mjs";
 
 const sdk = (await import("matrix-bot-sdk")).default;
+// As crypto.cjs has it.
+const { StoreType } = createRequire(import.meta.url)("@matrix-org/matrix-sdk-crypto-nodejs");
 const { serve } = await import("../js/protocol.mjs");
 const { Names } = await import("./names.mjs");
 const { Network } = await import("./network.mjs");
@@ -25,7 +28,7 @@ const appservice = new sdk.Appservice({
     registration,
     storage: new sdk.SimpleFsStorageProvider(join(directory, "appservice.json")),
     cryptoStorage: setting.encrypted
-        ? new sdk.RustSdkAppserviceCryptoStorageProvider(join(directory, "crypto"), sdk.RustSdkCryptoStoreType.Sqlite)
+        ? new sdk.RustSdkAppserviceCryptoStorageProvider(join(directory, "crypto"), StoreType.Sqlite)
         : undefined,
     intentOptions: { encryption: Boolean(setting.encrypted) },
 });
@@ -69,7 +72,7 @@ appservice.on("room.message", (roomId, event) => {
     }
 });
 appservice.on("room.failed_decryption", (roomId, event, error) => {
-    network.heard({ kind: "failure", room_id: roomId, event_id: event.event_id, error: String(error) });
+    network.heard({ kind: "failure", room_id: roomId, event_id: event.event_id, error: String(error.description ?? error) });
 });
 appservice.on("ephemeral.event", (event) => {
     if (event.type === "m.typing") {
