@@ -13,7 +13,6 @@ NOT_YET = frozenset(
         "forgotten_room_retention_period",
         "form_secret",
         "jwt_config",
-        "limit_remote_rooms",
         "max_event_delay_duration",
         "oidc_providers",
         "rc_delayed_event_mgmt",

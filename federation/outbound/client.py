@@ -62,6 +62,15 @@ class FederationClient:
         terms = ASKED_BY_USER if by_user else QUERY
         return _object(server, await self._transport.post(server, "/_matrix/policy/v1/sign", pdu, terms=terms))
 
+    async def room_complexity(self, server: ServerName, room_id: RoomId) -> float:
+        """How large the room is: 1 for 500 state events. Synapse's, of rooms that anyone may join."""
+        path = f"/_matrix/federation/unstable/rooms/{_q(room_id)}/complexity"
+        answer = _object(server, await self._transport.get(server, path, terms=ASKED_BY_USER))
+        complexity = answer.get("v1")
+        if isinstance(complexity, bool) or not isinstance(complexity, int | float):
+            raise BadAnswer(server, "it tells no complexity")
+        return float(complexity)
+
     # Membership
 
     async def make_join(self, server: ServerName, room_id: RoomId, user_id: UserId, versions: Collection[str]) -> Json:

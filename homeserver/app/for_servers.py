@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from federation.inbound.complexity import ComplexityApi
 from federation.inbound.events import EventsForServersApi
 from federation.inbound.invites import InvitesForServersApi
 from federation.inbound.membership import MembershipForServersApi
@@ -96,6 +97,7 @@ class ForServers:
             self._memberships(admission, states, lists),
             self._invites(admission),
             self._events(admission, states, lists),
+            ComplexityApi(turns=self.turns, admission=admission, heads=self.rooms.heads),
             self._queries(admission),
             PublicRoomsForServersApi(
                 turns=self.turns,

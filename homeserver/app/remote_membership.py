@@ -19,6 +19,7 @@ from homeserver.services.rooms.remote_membership.knocks import RemoteKnocks
 from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand, Storage
 from homeserver.services.rooms.remote_membership.received import IsUser, ReceivedInvites
+from homeserver.services.rooms.remote_membership.room_sizes import RoomSizes, SizeRules
 from homeserver.services.rooms.remote_membership.service import RemoteMembership, Ways
 from homeserver.services.rooms.residence import Residence
 
@@ -83,6 +84,7 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
             residence=residence,
             contents=deciding.contents,
             allowance=deciding.allowance,
+            sizes=_sizes(core, federation),
         ),
         residence=residence,
         invites=invites,
@@ -94,6 +96,12 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
             is_user=deciding.is_user,
         ),
     )
+
+
+def _sizes(core: Core, federation: Federation) -> RoomSizes:
+    options = core.config.rooms.limit_remote_rooms
+    rules = SizeRules(most=options.complexity, message=options.complexity_error, admins_may=options.admins_can_join)
+    return RoomSizes(rules=rules if options.enabled else None, client=federation.client)
 
 
 def build_door(core: Core, rooms: Rooms, memberships: RemoteMemberships, hosts: Hosts) -> Door:

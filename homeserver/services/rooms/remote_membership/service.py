@@ -16,6 +16,7 @@ from homeserver.services.rooms.remote_membership.joins import RemoteJoins
 from homeserver.services.rooms.remote_membership.knocks import RemoteKnocks
 from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership.out_of_band import OPEN, Known, OutOfBand
+from homeserver.services.rooms.remote_membership.room_sizes import RoomSizes
 from homeserver.services.rooms.residence import Residence
 from matrix.errors import Forbidden, NotFound
 from matrix.events import Event
@@ -42,6 +43,7 @@ class RemoteMembership:
         residence: Residence,
         contents: MemberContents,
         allowance: Allowance,
+        sizes: RoomSizes,
     ) -> None:
         self._ways = ways
         self._candidates = candidates
@@ -49,6 +51,7 @@ class RemoteMembership:
         self._residence = residence
         self._contents = contents
         self._allowance = allowance
+        self._sizes = sizes
 
     async def join(self, wish: Wish, via: Sequence[ServerName]) -> EventId | None:
         """Raises: MatrixError."""
@@ -56,6 +59,7 @@ class RemoteMembership:
             raise Forbidden("Guests cannot join rooms of other servers", "M_GUEST_ACCESS_FORBIDDEN")
         content = await self._contents.of(wish.target, "join", wish.added)
         servers = await self._candidates_for(wish, via)
+        await self._sizes.check(wish.requester, wish.room_id, servers)
         async with self._out_of_band.turns.of(wish.room_id):
             if await self._residence.is_here(wish.room_id):
                 return None
