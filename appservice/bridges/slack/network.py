@@ -53,14 +53,8 @@ class SlackNetwork:
     title = "Slack"
     limits = Limits(file_bytes=uploads.MAX_FILE_BYTES)
     third_party = ThirdParty(
-        user_fields=(
-            ("team", r"T[A-Z0-9]+", "T0123ABCD"),
-            ("user", r"[UW][A-Z0-9]+", "U0123ABCD"),
-        ),
-        location_fields=(
-            ("team", r"T[A-Z0-9]+", "T0123ABCD"),
-            ("channel", r"#?[^\s]+", "#general"),
-        ),
+        user_fields=(("user", r"@?[^\s]+", "@maria"),),
+        location_fields=(("channel", r"#?[^\s]+", "#general"),),
     )
 
     def __init__(self, *, settings: SlackSettings, tools: Tools) -> None:
@@ -257,7 +251,7 @@ class SlackNetwork:
         for team in self._ready():
             for user in await team.all_people():
                 profile = user.get("profile") or {}
-                names = (user.get("name"), profile.get("display_name"), profile.get("real_name"))
+                names = (user["id"], user.get("name"), profile.get("display_name"), profile.get("real_name"))
                 if any(wanted in str(name).lower() for name in names if name):
                     found.append(team.person_from(user))
         return found[: min(limit, MAX_SEARCHED)]

@@ -50,7 +50,7 @@ class Voting:
         state = await self._bridge.recall(_key(poll.channel, poll.id))
         if state is None:
             return
-        state = voted(state, author.user_id, tuple(answers), "")
+        state = voted(state, str(author.user_id), tuple(answers), "")
         await self._bridge.remember(_key(poll.channel, poll.id), state)
         await self._show(team, poll.channel, poll.id, state)
 

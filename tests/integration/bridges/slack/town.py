@@ -12,7 +12,7 @@ slack_sdk runs in a loop of a thread of its own, since the tests' reactor is not
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,25 @@ class SlackTown(Town):
 
         await eventually(look, what, WAIT_S)
 
+    async def eventually(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
+        await eventually(look, what, WAIT_S)
+
+    async def until_state(
+        self, client: Client, room: str, event_type: str, test: Callable[[Json], Any], key: str = ""
+    ) -> None:
+        """Comes back when that is true of the state."""
+
+        async def look() -> bool:
+            content = await self.state(client, room, event_type, key)
+            return content is not None and passes(test, content)
+
+        await eventually(look, f"{event_type} {key}", WAIT_S)
+
+    @property
+    def network_of_slack(self) -> SlackNetwork:
+        assert isinstance(self.bridge.network, SlackNetwork)
+        return self.bridge.network
+
     async def find(self, client: Client, room: str, test: Callable[[Json], Any], what: str) -> Json:
         """Comes back with the event of the room of which that is true, when it is there."""
         found: list[Json] = []
@@ -135,15 +154,10 @@ class SlackTown(Town):
 
     async def portal_of(self, channel: Channel) -> str:
         """The room of a channel, when there is one."""
-        found: list[str] = []
-
-        async def look() -> bool:
-            portal = await self.bridge.parts.portals.find(f"{TEAM}-{channel.id}")  # type: ignore[arg-type]
-            found[:] = [portal.room_id] if portal is not None and portal.room_id else []
-            return bool(found)
-
-        await eventually(look, f"a room of {channel.name}", WAIT_S)
-        return found[0]
+        await self.until(lambda: self.bridge.parts.portals.of_channel(f"{TEAM}-{channel.id}"), "a room of the channel")
+        portal = self.bridge.parts.portals.of_channel(f"{TEAM}-{channel.id}")
+        assert portal is not None
+        return str(portal.room_id)
 
     def ghost_of(self, person: Person) -> str:
         return self.ghost(person_id(TEAM, person.id))
