@@ -17,7 +17,6 @@ NOT_YET = frozenset(
         "oidc_providers",
         "rc_delayed_event_mgmt",
         "retention",
-        "room_prejoin_state",
         "sso",
     ]
 )

@@ -11,7 +11,7 @@ from appservice.sender import SHARDS, Senders
 from appservice.transaction import Composer
 from homeserver.app.core import Core
 from homeserver.app.rooms import Rooms
-from homeserver.services.rooms.stripped import STRIPPED
+from homeserver.app.settings import shown_state
 from storage.shard_locks import APPSERVICES, ShardLocks
 
 
@@ -33,7 +33,7 @@ def build_senders(core: Core, registry: Registry, rooms: Rooms, client: Appservi
         room_ids=room_ids,
         encryption=EncryptionNews(database=database, members=rooms.members),
         clock=clock,
-        shown_state=STRIPPED,
+        shown_state=shown_state(core.config).keys,
     )
 
     def delivery(on_change: OnChange) -> Delivery:

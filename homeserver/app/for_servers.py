@@ -15,7 +15,7 @@ from homeserver.app.core import Core
 from homeserver.app.federation import Federation
 from homeserver.app.room_changes import RoomChanges
 from homeserver.app.rooms import Rooms
-from homeserver.app.settings import Limits
+from homeserver.app.settings import Limits, shown_state
 from homeserver.app.users import Users
 from homeserver.runtime.turns import TurnRules, Turns
 from homeserver.services.appservices.users import Appear
@@ -132,7 +132,13 @@ class ForServers:
                 admission=admission,
                 heads=heads,
                 events=core.storage.events,
-                answers=JoinAnswers(heads=heads, states=states, summaries=summaries, server_name=core.server_name),
+                answers=JoinAnswers(
+                    heads=heads,
+                    states=states,
+                    summaries=summaries,
+                    shown=shown_state(core.config),
+                    server_name=core.server_name,
+                ),
                 restricted=restricted,
                 inlet=Inlet(self.rooms.remote.checks.check, self._accept),
                 charge_join=allowance.join_of_other,

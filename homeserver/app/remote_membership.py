@@ -5,6 +5,7 @@ from attrs import frozen
 from homeserver.app.core import Core
 from homeserver.app.federation import Federation
 from homeserver.app.rooms import Rooms
+from homeserver.app.settings import shown_state
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.invite_permission import InvitePermission
@@ -61,7 +62,12 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
         events=storage.events,
     )
     invites = RemoteInvites(
-        client=client, keys=federation.keys, heads=heads, receiver=rooms.remote.receiver, clock=clock
+        client=client,
+        keys=federation.keys,
+        heads=heads,
+        receiver=rooms.remote.receiver,
+        shown=shown_state(core.config),
+        clock=clock,
     )
 
     return RemoteMemberships(

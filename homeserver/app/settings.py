@@ -4,6 +4,7 @@ from attrs import frozen
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.ratelimit import RateLimit
+from homeserver.services.rooms.stripped import STRIPPED, ShownState
 from homeserver.services.users.settings import (
     LoginTokenSettings,
     PasswordSettings,
@@ -30,6 +31,17 @@ def notices_sender(config: Config) -> UserId | None:
     """In whose name the server sends notices, if it does."""
     localpart = config.users.server_notices.system_mxid_localpart
     return None if localpart is None else UserId.parse(f"@{localpart}:{config.server.server_name}")
+
+
+def shown_state(config: Config) -> ShownState:
+    """What who is invited or knocks sees of a room."""
+    options = config.rooms.room_prejoin_state
+    more = options.additional_event_types
+    exact = tuple((event_type, state_key) for event_type, state_key in more if state_key is not None)
+    return ShownState(
+        keys=(() if options.disable_default_event_types else STRIPPED) + exact,
+        types=frozenset(event_type for event_type, state_key in more if state_key is None),
+    )
 
 
 @frozen(kw_only=True)

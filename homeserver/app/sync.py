@@ -7,7 +7,7 @@ from attrs import frozen
 from homeserver.app.core import Core
 from homeserver.app.e2ee import Encryption
 from homeserver.app.rooms import Rooms
-from homeserver.app.settings import Limits
+from homeserver.app.settings import Limits, shown_state
 from homeserver.app.users import Users
 from homeserver.client_api.presence import PresenceApi
 from homeserver.client_api.push_rules import PushRulesApi
@@ -106,6 +106,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
             events=events,
             database=database,
             hidden_from=InvitePermission(database=database).hidden_from,
+            shown=shown_state(core.config),
         ),
         writer=RoomWriter(
             events=events,

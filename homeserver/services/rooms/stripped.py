@@ -3,7 +3,10 @@
 Source: client-server API, "Stripped state"; server-server API, PUT /invite and /send_knock.
 """
 
+import itertools
 from typing import Any
+
+from attrs import frozen
 
 from homeserver.services.rooms.heads import Head, Heads
 from matrix.events import Json, StateKey
@@ -23,9 +26,23 @@ STRIPPED: tuple[StateKey, ...] = (
 MAX_EVENTS, MAX_TEXT = 50, 255
 
 
-async def room_state_pdus(heads: Heads, head: Head, member: str) -> list[Json]:
-    """The PDUs of STRIPPED and of the member who invites, or will be asked, for another server."""
-    found = await heads.state_events(head, [*STRIPPED, ("m.room.member", member)])
+@frozen
+class ShownState:
+    """What is shown, as the operator says: these keys, and of these types all that there is."""
+
+    keys: tuple[StateKey, ...] = STRIPPED
+    types: frozenset[str] = frozenset()
+
+    def of(self, head: Head) -> list[StateKey]:
+        """The keys in a room, at most MAX_EVENTS beside those that are named."""
+        more = (key for key in head.state if key[0] in self.types and key not in self.keys) if self.types else ()
+        return [*self.keys, *itertools.islice(more, MAX_EVENTS)]
+
+
+async def room_state_pdus(heads: Heads, head: Head, shown: ShownState, member: str | None = None) -> list[Json]:
+    """The PDUs of what is shown, and of the member who invites, for another server."""
+    members: list[StateKey] = [] if member is None else [("m.room.member", member)]
+    found = await heads.state_events(head, [*shown.of(head), *members])
     return [stored.event.pdu for stored in found.values()]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import orjson
 
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.stripped import STRIPPED
+from homeserver.services.rooms.stripped import ShownState
 from homeserver.services.sync.answer import Answer, events_object
 from homeserver.services.sync.request import Window
 from matrix.client_format import stripped_state
@@ -29,7 +29,10 @@ HiddenFrom = Callable[[UserId, Collection[UserId]], Awaitable[Collection[str]]]
 
 
 class InvitedRooms:
-    def __init__(self, *, heads: Heads, events: Events, database: Database, hidden_from: HiddenFrom) -> None:
+    def __init__(
+        self, *, heads: Heads, events: Events, database: Database, hidden_from: HiddenFrom, shown: ShownState
+    ) -> None:
+        self._shown = shown
         self._heads = heads
         self._events = events
         self._database = database
@@ -63,9 +66,11 @@ class InvitedRooms:
         return shown
 
     async def _state_at(self, room_nid: int, position: int, member: StoredEvent) -> list[StoredEvent]:
-        """The events of STRIPPED at the position, who invited, and the user's own member event."""
+        """The events that are shown, at the position, who invited, and the user's own member event."""
+        head = (await self._heads.get_many([room_nid])).get(room_nid)
+        keys = self._shown.keys if head is None else self._shown.of(head)
         sender: StateKey = ("m.room.member", member.event.sender)
-        then = await self._database.read(state.at_position, room_nid, position, (*STRIPPED, sender))
+        then = await self._database.read(state.at_position, room_nid, position, (*keys, sender))
         found = await self._events.get(then.values())
         return [one for nid, one in found.items() if nid != member.nid] + [member]
 

@@ -13,7 +13,6 @@ from homeserver.services.rooms.for_servers.pdu_lists import Body
 from homeserver.services.rooms.for_servers.restricted import RestrictedForServers
 from homeserver.services.rooms.for_servers.submitted import Checks, Submission, read_membership, verify
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.stripped import STRIPPED
 from matrix.errors import AuthRuleFailed, BadEvent, BadRequest, Forbidden, InvalidParam
 from matrix.events import Event, Json
 from matrix.ids import RoomId
@@ -76,8 +75,7 @@ class Handshakes:
             raise Forbidden("This room version does not support knocking")
         await verify(event, self._inlet.check)
         await self._put(event)
-        shown = await self._heads.state_events(await self._heads.get(event.room_id), STRIPPED)
-        return [stored.event.pdu for stored in shown.values()]
+        return await self._answers.of_knock(event)
 
     async def _read(self, submission: Submission, membership: str) -> Event:
         room = await self._admission.to_resident(submission.origin, submission.room_id)

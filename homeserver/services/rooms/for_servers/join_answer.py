@@ -1,6 +1,6 @@
-"""What a server is told of the room that it has just joined.
+"""What a server is told of the room that it has just joined, or knocked at.
 
-Source: server-server API, PUT /send_join (v2).
+Source: server-server API, PUT /send_join (v2), PUT /send_knock.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,20 @@ from homeserver.services.rooms.for_servers.pdu_lists import Body, Member
 from homeserver.services.rooms.for_servers.states import States
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.member_content import MEMBER
+from homeserver.services.rooms.stripped import ShownState, room_state_pdus
 from homeserver.services.rooms.summary import NAMES, Summaries
+from matrix.events import Event, Json
 from matrix.ids import ServerName
 from storage.events import StoredEvent
 
 
 class JoinAnswers:
-    def __init__(self, *, heads: Heads, states: States, summaries: Summaries, server_name: ServerName) -> None:
+    """`shown`: what is shown to who knocks."""
+
+    def __init__(
+        self, *, heads: Heads, states: States, summaries: Summaries, shown: ShownState, server_name: ServerName
+    ) -> None:
+        self._shown = shown
         self._heads = heads
         self._states = states
         self._summaries = summaries
@@ -38,6 +45,10 @@ class JoinAnswers:
         if omit_members:
             members.append(("servers_in_room", orjson.dumps(list(map(str, hosts)))))
         return Body(members)
+
+    async def of_knock(self, knock: Event) -> list[Json]:
+        """The PDUs that tell the user which room it is."""
+        return await room_state_pdus(self._heads, await self._heads.get(knock.room_id), self._shown)
 
     async def _without_members(self, join: StoredEvent) -> list[int]:
         """The state but for its members: only who joins, and who stands for the room's name if it has none."""

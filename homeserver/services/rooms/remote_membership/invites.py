@@ -10,7 +10,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.services.remote_errors import for_client, unusable
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.remote.receiver import Receiver
-from homeserver.services.rooms.stripped import room_state_pdus
+from homeserver.services.rooms.stripped import ShownState, room_state_pdus
 from matrix import event_format
 from matrix.errors import BadEvent, BadSignature
 from matrix.events import Event, Json
@@ -20,8 +20,16 @@ from matrix.redaction import redact
 
 class RemoteInvites:
     def __init__(
-        self, *, client: FederationClient, keys: ServerKeys, heads: Heads, receiver: Receiver, clock: Clock
+        self,
+        *,
+        client: FederationClient,
+        keys: ServerKeys,
+        heads: Heads,
+        receiver: Receiver,
+        shown: ShownState,
+        clock: Clock,
     ) -> None:
+        self._shown = shown
         self._client = client
         self._keys = keys
         self._heads = heads
@@ -34,7 +42,8 @@ class RemoteInvites:
         Raises: MatrixError, in the other server's words if it refuses.
         """
         server = UserId(event.key[1]).domain
-        shown = await room_state_pdus(self._heads, await self._heads.get(event.room_id), event.sender)
+        head = await self._heads.get(event.room_id)
+        shown = await room_state_pdus(self._heads, head, self._shown, event.sender)
         try:
             returned = await self._client.invite(
                 server, event.room_id, event.event_id, event.pdu, version=event.version.id, room_state=shown
