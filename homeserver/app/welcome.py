@@ -59,7 +59,6 @@ def _auto_join(core: Core, users: Users, changes: RoomChanges) -> AutoJoin:
             ensure_host=ensure_host,
             is_only_user=lambda user_id: core.storage.database.read(is_only_user, user_id),
         ),
-        clock=core.clock,
         tasks=core.tasks,
     )
 

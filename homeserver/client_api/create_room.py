@@ -45,7 +45,7 @@ class CreateRoomApi:
         body = call.json()
         new = self._parse(body)
         invitees = [read_invitee(one) for one in body.objects("invite_3pid", (), max_items=MAX_INVITES)]
-        room_id = await self._creation.create(call.user, new, call.received_ms)
+        room_id = await self._creation.create(call.user, new)
         if "predecessor" in new.creation_content:
             await self._following.joined(call.user.user_id, room_id)
         for invitee in invitees:

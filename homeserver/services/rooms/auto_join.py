@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
-from homeserver.runtime.clock import Clock
 from homeserver.runtime.tasks import Tasks
 from homeserver.services.rooms.creation import Creation, NewRoom
 from homeserver.services.rooms.first_events import Preset
@@ -51,10 +50,9 @@ class AutoJoinParts:
 
 
 class AutoJoin:
-    def __init__(self, *, settings: AutoJoinSettings, parts: AutoJoinParts, clock: Clock, tasks: Tasks) -> None:
+    def __init__(self, *, settings: AutoJoinSettings, parts: AutoJoinParts, tasks: Tasks) -> None:
         self._settings = settings
         self._parts = parts
-        self._clock = clock
         self._tasks = tasks
 
     async def welcome(self, user_id: UserId) -> None:
@@ -99,9 +97,7 @@ class AutoJoin:
             alias=alias,
             creation_content={} if settings.is_federated else {"m.federate": False},
         )
-        return await self._parts.creation.create(
-            _server_user(settings.host or user_id), new, self._clock.now_ms(), limited=False
-        )
+        return await self._parts.creation.create(_server_user(settings.host or user_id), new, limited=False)
 
 
 def _server_user(user_id: UserId) -> Requester:

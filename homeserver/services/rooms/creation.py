@@ -99,7 +99,7 @@ class Creation:
         self._rules = rules
         self._last_ms = 0
 
-    async def create(self, requester: Requester, new: NewRoom, now_ms: int, *, limited: bool = True) -> RoomId:
+    async def create(self, requester: Requester, new: NewRoom, *, limited: bool = True) -> RoomId:
         """Raises: BadRequest (M_ROOM_IN_USE, M_INVALID_ROOM_STATE, ...), Forbidden, LimitExceeded, TooLarge."""
         if limited:
             await self._allowance.creation(requester)
@@ -112,14 +112,14 @@ class Creation:
         ours = [user_id for user_id in new.invite if self._invitations.is_local(user_id.domain)]
         await self._check_invites(requester, ours)
         plan = await self._plan(requester.user_id, new, ours)
-        room_id = await self._create(requester, new, plan, now_ms)
+        room_id = await self._create(requester, new, plan)
         await self._invite_others(requester, room_id, new)
         return room_id
 
-    async def _create(self, requester: Requester, new: NewRoom, plan: Plan, now_ms: int) -> RoomId:
+    async def _create(self, requester: Requester, new: NewRoom, plan: Plan) -> RoomId:
         for _ in range(ATTEMPTS):
             try:
-                return await self._make(requester, new, plan, self._unused_ms(now_ms))
+                return await self._make(requester, new, plan, self._unused_ms())
             except AlreadyThere:
                 if new.alias is not None and await self._aliases.is_taken(new.alias):
                     raise _alias_taken() from None
@@ -183,9 +183,9 @@ class Creation:
             is_encrypted=self._rules.is_encrypted(new.preset),
         )
 
-    def _unused_ms(self, now_ms: int) -> int:
+    def _unused_ms(self) -> int:
         """A time of this process's that no other room of its has for its creation."""
-        self._last_ms = max(now_ms, self._last_ms + 1)
+        self._last_ms = max(self._intake.now_ms(), self._last_ms + 1)
         return self._last_ms
 
 

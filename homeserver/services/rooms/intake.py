@@ -124,6 +124,10 @@ class Intake:
         self.tie_loose_ends: Callable[[RoomId], Awaitable[None]] | None = None
         self.policing: Policing | None = None
 
+    def now_ms(self) -> int:
+        """What an event that is made now says of when it was."""
+        return self._clock.now_ms()
+
     async def send(
         self,
         room_id: RoomId,
