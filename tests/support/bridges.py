@@ -108,12 +108,12 @@ class RunningBridge:
         self.parts = Assembled(settings, network, world)
         self._settings = settings
         self._port: Any = None
+        self._server = HttpServer(router=self.parts.router(), reactor=reactor)  # type: ignore[arg-type]
 
     async def start(self) -> None:
         self.database.start()
         await self.parts.load()
-        factory = HttpServer(router=self.parts.router(), reactor=reactor)  # type: ignore[arg-type]
-        self._port = reactor.listenTCP(self._settings.appservice.port, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self._port = reactor.listenTCP(self._settings.appservice.port, self._server, interface="127.0.0.1")  # type: ignore[attr-defined]
         await self.parts.start()
 
     async def kill(self) -> None:
@@ -122,6 +122,7 @@ class RunningBridge:
         if isinstance(self.network, FakeNetwork):
             self.network.kill()
         await self._port.stopListening()
+        await self._server.drain(0)
         self.database.stop()
 
     async def stop(self) -> None:

@@ -105,11 +105,12 @@ class History:
 
     async def _find_deleted(self, portal: PortalRow, page: HistoryPage) -> None:
         there = {message.id for message in page.messages}
-        first_ms, last_ms = page.messages[0].sent_ms, page.messages[-1].sent_ms
+        first_ms = page.messages[0].sent_ms
         known = await self._context.store.read(rows.newest, portal.channel_id, 4 * len(page.messages))
         for row in known:
-            # Of equal times the order is unknown: what stands at the edge may lie outside.
-            is_inside = first_ms < row.sent_ms < last_ms and row.thread_id is None
+            # Of equal times the order is unknown: what stands at the edge may lie outside. The page reaches to the
+            # newest message, so that there is no other edge.
+            is_inside = first_ms < row.sent_ms and row.thread_id is None
             if is_inside and not row.is_deleted and not row.is_ours and row.message_id not in there:
                 gone = Deleted(channel=ChannelId(portal.channel_id), id=MessageId(row.message_id))
                 await self._messages.delete(portal, gone)

@@ -21,6 +21,7 @@ from appservice.bridges.core.messages_in import MessagesIn
 from appservice.bridges.core.names import send_key
 from appservice.bridges.core.outgoing import Author, MessageRef, OutgoingFile, OutgoingMessage, Sent, Text, ThreadRef
 from appservice.bridges.core.references import References
+from homeserver.runtime.caches import Lru
 from storage import bridges_inbox, bridges_messages
 from storage.bridges import PortalRow
 from storage.bridges_inbox import Waiting
@@ -28,6 +29,9 @@ from storage.bridges_messages import MessageRow, ThreadRow
 
 JsonDict = dict[str, Any]
 Kind = Literal["text", "emote", "notice", "file", "sticker", "poll", "location"]
+
+# One for each channel in which something is under way.
+_BEGUN_REMEMBERED = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,8 @@ class MessagesOut:
     ) -> None:  # fmt: skip
         self._context, self._map, self._authors = context, message_map, authors
         self._references, self._media, self._messages_in = references, media, messages_in
+        # What stands in the queue's row too, by then; a worker tries the row as it had read it.
+        self._begun_ms: Lru[int, int] = Lru("bridge_begun", _BEGUN_REMEMBERED)
         self._bridged = context.metrics.counter("bridge_messages", "Messages bridged", ["direction", "kind"])
 
     async def send(self, portal: PortalRow, event: JsonDict, item: Waiting) -> None:
@@ -64,10 +70,14 @@ class MessagesOut:
         async with AsyncExitStack() as stack:
             message = await self._outgoing(portal, event, event["content"], author, stack)
             sent = None
-            if item.begun_ms is not None:
-                sent = await self._context.network.find_sent(message, item.begun_ms)
+            # An answer may also have been lost on the way, with this process still there.
+            begun_ms = item.begun_ms or self._begun_ms.get(item.seq)
+            if begun_ms is not None:
+                sent = await self._context.network.find_sent(message, begun_ms)
             if sent is None:
-                await self._context.store.run(bridges_inbox.begin, item.seq, self._context.clock.now_ms())
+                now_ms = self._context.clock.now_ms()
+                await self._context.store.run(bridges_inbox.begin, item.seq, now_ms)
+                self._begun_ms.set(item.seq, begun_ms or now_ms)
                 sent = await self._context.network.send(message)
         await self._note(portal, event, message, sent)
         self._bridged.labels("out", "message").inc()
