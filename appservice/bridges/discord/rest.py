@@ -10,7 +10,7 @@ import asyncio
 import io
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Rest:
         self._http: HTTPClient | None = None
         self._opening: asyncio.Lock | None = None
         self._invalid: deque[float] = deque(maxlen=MAX_INVALID)
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
 
     def ask(
         self,
@@ -108,7 +110,8 @@ class Rest:
         return self._crossing.from_asyncio(self._download(url, write))
 
     def close(self) -> "Deferred[None]":
-        return self._crossing.from_asyncio(self._close())
+        """What is asked for now ends as Temporary: it is asked again by the next process."""
+        return self._crossing.from_asyncio(self._end())
 
     # In the loop.
 
@@ -141,8 +144,7 @@ class Rest:
         files: list[discord.File] = []
         try:
             files = [_opened(upload) for upload in request.files]
-            async with asyncio.timeout(_REQUEST_S):
-                return await _send(http, route, request, files)
+            return await self._until_closed(_send(http, route, request, files))
         except (discord.DiscordException, OSError, aiohttp.ClientError, TimeoutError) as error:
             if isinstance(error, discord.HTTPException) and error.status in (401, 403, 429):
                 self._count_invalid()
@@ -152,6 +154,25 @@ class Rest:
         finally:
             for file in files:
                 file.close()
+
+    async def _until_closed(self, sending: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.get_running_loop().create_task(sending)
+        self._asking.add(task)
+        try:
+            async with asyncio.timeout(_REQUEST_S):
+                return await task
+        except asyncio.CancelledError:
+            if self._is_closed:
+                raise TimeoutError("the bridge stops") from None
+            raise
+        finally:
+            self._asking.discard(task)
+
+    async def _end(self) -> None:
+        self._is_closed = True
+        for task in self._asking:
+            task.cancel()
+        await self._close()
 
     def _count_invalid(self) -> None:
         self._invalid.append(asyncio.get_running_loop().time())

@@ -356,6 +356,17 @@ class FakeDiscord:
         """The next requests of `POST /channels/{channel}/messages`, say, are answered with this status."""
         self.do(lambda: self.server.fail_next.extend([(route, status, text)] * times))
 
+    def hold_answers(self, route: str) -> None:
+        """What is asked for by this route is done, and never answered: until they are released."""
+        self.do(lambda: self.server.held.add(route))
+
+    def release_answers(self) -> None:
+        def release() -> None:
+            self.server.held.clear()
+            self.server.released.set()
+
+        self.do(release)
+
     def revoke(self, bot: Bot, *, is_revoked: bool = True) -> None:
         """The token is reset: every request is 401, the socket closes with 4004."""
 

@@ -53,6 +53,9 @@ class Server:
     gateway: Gateway = field(init=False)
     fail_next: list[tuple[str, int, str]] = field(factory=list)
     asked: list[Asked] = field(factory=list)
+    # Routes whose answers do not go out before `released`: what was asked for is done.
+    held: set[str] = field(factory=set)
+    released: asyncio.Event = field(factory=asyncio.Event)
 
     def __attrs_post_init__(self) -> None:
         self.posts = Posts(self.world)
@@ -79,6 +82,8 @@ class Server:
 
         async def answer(request: web.Request) -> web.Response:
             response = await self._respond(name, function, request)
+            if name in self.held:
+                await self.released.wait()
             self.asked.append(Asked(method, path, response.status))
             if response.status in (401, 403) or (response.status == 429 and "Via" in response.headers):
                 self.limits.count_invalid()

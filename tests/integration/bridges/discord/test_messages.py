@@ -310,9 +310,7 @@ async def test_a_moderator_of_matrix_deletes_what_was_said_on_discord(town: Town
     await town.settle(alice, room, town.garden)
     # The bot's own redactions are echoes; a person's are not.
     assert message in town.discord.messages(town.garden)
-    levels = await town.state(alice, room, "m.room.power_levels")
-    levels["users"][alice.user_id] = 60
-    await bot.matrix.put_state(bot.bot, room, "m.room.power_levels", levels)
+    await town.give_power(alice, room, 60)
     other = town.discord.post(town.garden, town.carol, "ruder")
     ruder = await town.says(alice, room, "ruder")
     await town.redact(alice, room, ruder["event_id"])

@@ -97,9 +97,12 @@ class Town:
 
     async def restart(self, **options: Any) -> None:
         """A new process, after a kill or a stop."""
-        self.discord_settings = evolve(self.discord_settings, **options)
-        self.process = Process(self)
+        self.process = self.new_process(**options)
         await self.start()
+
+    def new_process(self, **options: Any) -> Process:
+        self.discord_settings = evolve(self.discord_settings, **options)
+        return Process(self)
 
     # Matrix.
 
@@ -153,6 +156,22 @@ class Town:
     async def state(self, client: Client, room: str, event_type: str, key: str = "") -> Any:
         response = await client.ask("GET", f"/rooms/{q(room)}/state/{q(event_type)}/{q(key)}")
         return response.json if response.status == 200 else None
+
+    async def bot_state(self, room: str, event_type: str, key: str = "") -> Any:
+        """As the bridge's bot sees it."""
+        context = self.process.bridge.parts.context
+        return await context.matrix.state(context.bot, room, event_type, key)
+
+    async def space_of(self, client: Client, room: str) -> str:
+        """The space in which the room is."""
+        events = await client.get(f"/rooms/{q(room)}/state")
+        return next(str(each["state_key"]) for each in events if each["type"] == "m.space.parent")
+
+    async def give_power(self, client: Client, room: str, level: int) -> None:
+        context = self.process.bridge.parts.context
+        levels = await self.bot_state(room, "m.room.power_levels")
+        levels["users"][client.user_id] = level
+        await context.matrix.put_state(context.bot, room, "m.room.power_levels", levels)
 
     async def react(self, client: Client, room: str, event_id: str, key: str) -> str:
         relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
