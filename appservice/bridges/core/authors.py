@@ -8,6 +8,7 @@ from appservice.bridges.core.context import Context
 from appservice.bridges.core.errors import Refused
 from appservice.bridges.core.faces import Faces
 from appservice.bridges.core.logins import Logins
+from appservice.bridges.core.matrix_client import MatrixRefused
 from appservice.bridges.core.outgoing import Author
 from homeserver.runtime.caches import Lru
 from matrix.ids import UserId
@@ -59,10 +60,13 @@ class Authors:
         if known is not None:
             return known
         matrix, bot = self._context.matrix, self._context.bot
-        if room_id:
-            content = await matrix.state(bot, room_id, "m.room.member", user_id) or {}
-        else:
-            content = await matrix.profile(bot, user_id)
+        try:
+            content = await matrix.state(bot, room_id, "m.room.member", user_id) if room_id else None
+        except MatrixRefused:
+            # A chat into which only a ghost was invited: the bot does not see it yet.
+            return _profile(user_id, await matrix.profile(bot, user_id))
+        if content is None:
+            content = {} if room_id else await matrix.profile(bot, user_id)
         found = _profile(user_id, content)
         self._profiles.set((room_id, user_id), found)
         return found
