@@ -6,6 +6,7 @@ from homeserver.app.core import Core
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import Limits
 from homeserver.app.users import Users
+from homeserver.client_api.federation_whitelist import FederationWhitelistApi
 from homeserver.client_api.mutual_rooms import MutualRoomsApi
 from homeserver.client_api.openid import OpenIdApi
 from homeserver.client_api.user_directory import UserDirectoryApi
@@ -22,8 +23,16 @@ def feature_apis(core: Core, users: Users, rooms: Rooms) -> Sequence[object]:
     return [
         OpenIdApi(openid=openid),
         UserDirectoryApi(directory=_user_directory(core, users, rooms)),
+        *_whitelist(core),
         MutualRoomsApi(mutual_rooms=MutualRooms(heads=rooms.heads, members=rooms.members)),
     ]
+
+
+def _whitelist(core: Core) -> Sequence[object]:
+    options = core.config.federation
+    if not options.federation_whitelist_endpoint_enabled:
+        return []
+    return [FederationWhitelistApi(allowed=options.federation_domain_whitelist)]
 
 
 def _user_directory(core: Core, users: Users, rooms: Rooms) -> UserDirectory:

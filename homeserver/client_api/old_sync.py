@@ -100,6 +100,9 @@ class OldSyncApi:
         """With a room's id only what comes in it, which is how rooms are watched by who is not in them."""
         timeout_ms = call.query.integer("timeout", DEFAULT_TIMEOUT_MS, minimum=0)
         since = token(call, "from")
+        if since is None:
+            # Where to begin is all that can be told.
+            timeout_ms = 0
         room_id = call.query.optional_parsed("room_id", RoomId)
         if room_id is not None:
             return await self._events_of_room(call, room_id, timeout_ms)

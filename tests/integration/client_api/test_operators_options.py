@@ -92,3 +92,15 @@ async def test_of_other_servers_media_each_address_gets_so_much(network: Network
 async def test_the_administrator_can_be_found(start_homeserver: Any, contact: str, said: Any) -> None:
     hs = await start_homeserver(f"admin_contact: '{contact}'")
     assert (await hs.ask("GET", "/.well-known/matrix/support")).json == said
+
+
+async def test_users_may_know_with_whom_the_server_speaks(start_homeserver: Any) -> None:
+    path = "/_synapse/client/v1/config/federation_whitelist"
+    alice = await (await start_homeserver()).register("alice")
+    assert (await alice.ask("GET", path)).status == 404
+    more = "federation_whitelist_endpoint_enabled: true"
+    hs = await start_homeserver(more)
+    assert await alice.at(hs).get(path) == {"whitelist_enabled": False, "whitelist": []}
+    hs = await start_homeserver(more + "\nfederation_domain_whitelist: [friend.test]")
+    assert await alice.at(hs).get(path) == {"whitelist_enabled": True, "whitelist": ["friend.test"]}
+    assert (await hs.ask("GET", path)).status == 401
