@@ -78,7 +78,9 @@ class Peeking:
             position = self._stream.position
             query = PageQuery(backwards=False, start=start, limit=MAX_EVENTS)
             page = await self._timeline.page(user_id, room_id, query)
-            end = page.end or SyncToken(max(position, _position(start)))
+            # The database may be ahead of what the stream has told.
+            seen = max((stored.position for stored in page.seen.events), default=0)
+            end = page.end or SyncToken(max(position, seen, _position(start)))
             if page.seen.events or page.view.until is not None:
                 return page, end
             if self._stream.newest_in_room(page.view.room_nid) > position:
