@@ -154,6 +154,8 @@ class Town:
         self.settings = evolve(self.settings, **options)
         self.bridge = self._new()
         await self.bridge.start()
+        # As every process does; the homeserver tries again what it could not tell.
+        await self.bridge.parts.context.matrix.whoami(self.bridge.parts.context.bot)
 
     async def user(self, name: str, **body: Any) -> Client:
         return await self.hs.register(name, **body)
