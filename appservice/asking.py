@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from appservice.errors import BadAnswer, Refused, TimedOut, Unreachable
 from homeserver.runtime.caches import Lru
@@ -30,6 +31,8 @@ UNKNOWN_S = 60.0
 # How much of a refusal is kept: enough to see what is wrong.
 MAX_REFUSAL_CHARACTERS = 4096
 _MAX_REMEMBERED = 10_000
+# Of one service: strangers can ask for any name in its namespace. More than wait are not asked.
+ASKED_AT_ONCE, MAX_WAITING = 50, 500
 
 Query = Sequence[tuple[str, str]]
 
@@ -49,7 +52,10 @@ class Service(Protocol):
 
 @frozen(kw_only=True)
 class Question:
-    """One request. `legacy_path`: where older services take it. `body`: JSON."""
+    """One request. `legacy_path`: where older services take it. `body`: JSON.
+
+    `takes_turns`: with other questions, of which there may be any number.
+    """
 
     method: str
     path: str
@@ -58,6 +64,7 @@ class Question:
     body: bytes | None = None
     bounds: Bounds
     has_query_token: bool = True
+    takes_turns: bool = True
 
 
 class Asking:
@@ -66,12 +73,16 @@ class Asking:
     def __init__(self, *, http: OutgoingHttp, clock: Clock, sends_query_token: bool) -> None:
         self._http = http
         self._sends_query_token = sends_query_token
+        self._turns: dict[str, DeferredSemaphore] = {}
         self._is_legacy: Lru[tuple[str, str], bool] = Lru("appservice_legacy", _MAX_REMEMBERED, clock, LEGACY_S)
         self._is_unknown: Lru[tuple[str, str], bool] = Lru("appservice_unknown", _MAX_REMEMBERED, clock, UNKNOWN_S)
 
     async def ask(self, service: Service, question: Question) -> Fetched:
         """A successful answer. Raises: AppserviceError."""
-        answer = await self._with_fallback(service, question)
+        if question.takes_turns:
+            answer = await self._in_turn(service, question)
+        else:
+            answer = await self._with_fallback(service, question)
         if not 200 <= answer.status < 300:
             raise Refused(answer.status, answer.body.decode("utf-8", "replace")[:MAX_REFUSAL_CHARACTERS])
         return answer
@@ -99,6 +110,12 @@ class Asking:
                 raise
             self._is_unknown.set(key, True)
             return None
+
+    async def _in_turn(self, service: Service, question: Question) -> Fetched:
+        turns = self._turns.setdefault(service.id, DeferredSemaphore(ASKED_AT_ONCE))
+        if len(turns.waiting) >= MAX_WAITING:
+            raise TimedOut("the service is asked too many questions")
+        return await turns.run(lambda: Deferred.fromCoroutine(self._with_fallback(service, question)))
 
     async def _with_fallback(self, service: Service, question: Question) -> Fetched:
         if question.legacy_path is None:

@@ -47,13 +47,16 @@ class AppserviceClient:
             legacy_path=unversioned("transactions", txn_id),
             body=body,
             bounds=_TRANSACTION,
+            takes_turns=False,
         )
         await self._asking.ask(service, question)
 
     async def ping(self, service: Service, transaction_id: str | None) -> int:
         """How many milliseconds the service took to answer."""
         told = {} if transaction_id is None else {"transaction_id": transaction_id}
-        question = Question(method="POST", path=versioned("ping"), body=orjson.dumps(told), bounds=_PING)
+        question = Question(
+            method="POST", path=versioned("ping"), body=orjson.dumps(told), bounds=_PING, takes_turns=False
+        )
         began = self._clock.seconds()
         await self._asking.ask(service, question)
         return int((self._clock.seconds() - began) * 1000)

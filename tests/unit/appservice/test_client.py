@@ -7,9 +7,10 @@ import pytest
 import pytest_twisted
 from attrs import frozen
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.task import Clock as FakeTime
 
+from appservice import asking
 from appservice.asking import LEGACY_S, UNKNOWN_S
 from appservice.client import AppserviceClient
 from appservice.errors import BadAnswer, Refused, TimedOut, Unreachable
@@ -187,6 +188,32 @@ async def test_a_service_that_is_in_trouble_is_asked_once(services: Services) ->
     with pytest.raises(Refused):
         await services.client().send_transaction(registered, "1", b"{}")
     assert len(service.asked) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_is_not_asked_everything_at_once(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(asking, "MAX_WAITING", 1)
+    go, came = Deferred[None](), DeferredQueue()
+
+    async def answer(asked: Asked) -> Any:
+        came.put(asked)
+        if asked.method == "GET":
+            await go
+        return OK
+
+    service, registered = services.add(answer)
+    client = services.client()
+    under_way = [Deferred.fromCoroutine(client.query_user(registered, f"@{name}:a")) for name in "abc"]
+    await came.get()
+    await came.get()
+    with pytest.raises(TimedOut):
+        await client.query_user(registered, "@d:a")
+    # What the service itself waits for is not kept waiting.
+    await client.send_transaction(registered, "1", b"{}")
+    assert len(service.asked) == 3
+    go.callback(None)
+    assert [await each for each in under_way] == [True, True, True]
 
 
 @pytest_twisted.ensureDeferred
