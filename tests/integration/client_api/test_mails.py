@@ -155,6 +155,20 @@ async def test_what_was_told_is_remembered_by_the_next_process(
     assert len(site.mails) == 2
 
 
+async def test_of_several_processes_one_sends_the_mail(world: World, start_homeserver: Any, site: MailSite) -> None:
+    other = await start_homeserver(options(site))
+    await world.want_mails()
+    await look(other)
+    await world.bob.send(world.room, "one")
+    await other.has_heard(world.hs)
+    other.core.clock._wall = world.hs.core.clock._wall
+    for _ in range(2):
+        await look(other)
+        await world.later(10 * MINUTE_MS)
+        await look(other)
+    assert len(site.mails) == 1
+
+
 async def test_a_mail_that_was_not_taken_is_sent_later(world: World) -> None:
     await world.want_mails()
     world.site.refuses = True
