@@ -148,6 +148,7 @@ def build_users(core: Core, settings: UserSettings, hooks: UserHooks, appservice
             "m.login.token": login_tokens,
             "m.login.application_service": AppserviceLogin(accounts=accounts, tokens=appservice_tokens, check=check),
         },
+        is_exempt=appservice_tokens.is_exempt,
     )
     ui_auth = UiAuth(
         db=db,

@@ -23,17 +23,17 @@ class ReportsApi:
         body = call.json(empty_ok=True)
         reason = body.optional_text("reason", max_bytes=MAX_REASON_BYTES)
         score = body.optional_integer("score", minimum=-(2**31), maximum=2**31 - 1)
-        await self._reports.event(call.user.user_id, room_id, event_id, reason, score)
+        await self._reports.event(call.user, room_id, event_id, reason, score)
         return {}
 
     @route("POST", *client("/rooms/{room_id}/report", unstable="org.matrix.msc4151"))
     async def report_room(self, call: Call, room_id: RoomId) -> Answer:
         reason = call.json().text("reason", max_bytes=MAX_REASON_BYTES)
-        await self._reports.room(call.user.user_id, room_id, reason)
+        await self._reports.room(call.user, room_id, reason)
         return {}
 
     @route("POST", *client("/users/{user_id}/report", unstable="org.matrix.msc4260"))
     async def report_user(self, call: Call, user_id: UserId) -> Answer:
         reason = call.json().text("reason", max_bytes=MAX_REASON_BYTES)
-        await self._reports.user(call.user.user_id, user_id, reason)
+        await self._reports.user(call.user, user_id, reason)
         return {}

@@ -20,5 +20,5 @@ class ToDeviceApi:
         user = call.user
         messages = call.json().object("messages").raw
         transaction = Transaction(user.user_id, user.device_id or "", transaction_id)
-        await self._to_device.send(user.user_id, transaction, event_type, messages)
+        await self._to_device.send(user.user_id, transaction, event_type, messages, is_exempt=user.is_exempt)
         return {}

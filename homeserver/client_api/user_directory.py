@@ -20,4 +20,4 @@ class UserDirectoryApi:
     async def search(self, call: Call) -> Answer:
         body = call.json()
         term = body.text("search_term", max_bytes=MAX_TERM_BYTES)
-        return await self._directory.search(call.user.user_id, term, body.integer("limit", DEFAULT_LIMIT, minimum=0))
+        return await self._directory.search(call.user, term, body.integer("limit", DEFAULT_LIMIT, minimum=0))

@@ -65,15 +65,17 @@ class ToDevice:
         self._remote = remote
         self._sending = Linearizer()
 
-    async def send(self, sender: UserId, transaction: Transaction, event_type: str, raw_messages: Any) -> None:
+    async def send(
+        self, sender: UserId, transaction: Transaction, event_type: str, raw_messages: Any, *, is_exempt: bool = False
+    ) -> None:
         """Sends each message once, however often the request is repeated. Unknown devices are passed over.
 
-        Raises: BadRequest, InvalidParam, TooLarge.
+        `is_exempt`: from the limit. Raises: BadRequest, InvalidParam, TooLarge.
         """
         if len(event_type.encode()) > MAX_NAME_BYTES or len(transaction.transaction_id.encode()) > MAX_NAME_BYTES:
             raise InvalidParam(f"An event type or a transaction id can have no more than {MAX_NAME_BYTES} bytes")
         messages = read_messages(raw_messages)
-        if event_type == "m.room_key_request":
+        if event_type == "m.room_key_request" and not is_exempt:
             messages = self._allowed(sender, transaction.device, messages)
         async with self._sending.of(transaction):
             await self._send_once(sender, transaction, event_type, messages)

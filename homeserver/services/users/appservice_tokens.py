@@ -33,6 +33,12 @@ class AppserviceTokens:
         self._on_request(service.id)
         return service
 
+    def is_exempt(self, call: Call) -> bool:
+        """Does the request come from a service that rate limits are not for?"""
+        token = call.access_token()
+        service = None if token is None else self.find(call, token)
+        return service is not None and not service.is_rate_limited
+
     def get(self, call: Call) -> Registration:
         """The service that makes the request. Raises: MissingToken, UnknownToken."""
         token = call.access_token()

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.ratelimit import RateLimit
+from homeserver.web.call import Requester
 from matrix.errors import MatrixError
 from matrix.ids import BadIdentifier, UserId
 from storage import user_directory as rows
@@ -62,12 +63,13 @@ class UserDirectory:
         self._limit = limit
         self._upto = -1
 
-    async def search(self, user_id: UserId, term: str, limit: int) -> dict[str, Any]:
+    async def search(self, requester: Requester, term: str, limit: int) -> dict[str, Any]:
         """`results` and `limited`. Raises: LimitExceeded."""
         settings = self._settings
         if not settings.enabled:
             return {"results": [], "limited": False}
-        self._limit.take(user_id)
+        self._limit.take(requester.limit_key)
+        user_id = requester.user_id
         await self._take_up(BATCHES_OF_SEARCH)
         wanted = min(limit, MAX_LIMIT)
         asked = rows.Search(

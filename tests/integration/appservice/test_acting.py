@@ -83,7 +83,8 @@ async def test_only_a_service_without_limits_is_not_limited(start_homeserver: St
     limits = (
         "rc_message: {per_second: 0.001, burst_count: 2}\nrc_presence: {per_user: {per_second: 0, burst_count: 1}}\n"
     )
-    limits += "rc_registration: {per_second: 0, burst_count: 1}\n"
+    limits += "rc_registration: {per_second: 0, burst_count: 1}\nrc_user_directory: {per_second: 0, burst_count: 1}\n"
+    limits += "rc_login: {address: &one {per_second: 0, burst_count: 1}, account: *one}\nrc_reports: *one\n"
     free = await start(start_homeserver, tmp_path, IRC + "rate_limited: false\n", limits)
     ghost = await free.ghost()
     room = (await free.ok("POST", "/createRoom", {"preset": "public_chat"}, user_id=ghost))["room_id"]
@@ -92,6 +93,10 @@ async def test_only_a_service_without_limits_is_not_limited(start_homeserver: St
         status = {"presence": "online", "status_msg": f"{number}"}
         await free.ok("PUT", f"/presence/{q(ghost)}/status", status, user_id=ghost)
         await free.ghost(f"_irc_{number}")
+        identifier = {"type": "m.id.user", "user": ghost}
+        await free.ok("POST", "/login", {"type": "m.login.application_service", "identifier": identifier})
+        await free.ok("POST", "/user_directory/search", {"search_term": "x"}, user_id=ghost)
+        await free.ok("POST", f"/rooms/{q(room)}/report", {"reason": "x"}, user_id=ghost)
 
 
 async def test_of_a_limited_service_the_ghosts_are_limited_and_its_own_user_is_not(

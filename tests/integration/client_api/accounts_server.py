@@ -168,6 +168,7 @@ class Server:
                     accounts=self.accounts, tokens=self.tokens, check=self.check
                 ),
             },
+            is_exempt=self.tokens.is_exempt,
         )
         self.registration_tokens = RegistrationTokens(db=db, clock=clock)
         self.ui_auth = UiAuth(
