@@ -162,9 +162,10 @@ class Connections:
         people = tokens.get("oauth") if isinstance(tokens, dict) else None
         for user in people if isinstance(people, list) else []:
             if user in team.logins:
-                text = "your token was revoked: `login` again"
                 login = login_id(team.id, str(user))
-                self._bridge.connection(Connected(login=login, is_connected=False, text=text))
+                text = "Your token of Slack was revoked. Say `login` to sign in again."
+                self._bridge.connection(Connected(login=login, is_connected=False, text="the token was revoked"))
+                self._bridge.tell(text, login=login)
         if isinstance(tokens, dict) and tokens.get("bot"):
             self._told(team, False, "the bot's token was revoked: install the app again", True)
 
