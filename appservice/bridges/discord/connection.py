@@ -46,6 +46,7 @@ class Connection:
             hears=Hears(
                 payload=lambda event, data, key: crossing.in_reactor(placing.take, event, data, key),
                 connected=lambda *state: crossing.in_reactor(self._connected, *state),
+                refused=lambda text: crossing.in_reactor(self._refused, text),
                 missing_intents=lambda names: crossing.in_reactor(self._missing, names),
             ),
             # A resumed session tells of no guilds, and this process knows none.
@@ -65,6 +66,11 @@ class Connection:
         self._bridge.connection(state)
         if is_connected:
             self._tools.tasks.background("discord.remember", self._remember())
+
+    def _refused(self, text: str) -> None:
+        """A person has to do something: that is said at once."""
+        assert self._bridge is not None
+        self._bridge.tell(f"Discord: {text}.")
 
     def _missing(self, names: list[str]) -> None:
         assert self._bridge is not None

@@ -54,10 +54,12 @@ class Session:
 
 @frozen(kw_only=True)
 class Hears:
-    """Whom the listener tells, in the loop's thread: a payload (event, data, key), and how the connection stands."""
+    """Whom the listener tells, in the loop's thread: a payload (event, data, key); how the connection stands (text,
+    whether something may have been missed); what only a person can mend."""
 
     payload: Callable[[str, Json, str], None]
     connected: Callable[[bool, str, bool], None]
+    refused: Callable[[str], None]
     missing_intents: Callable[[list[str]], None]
 
 
@@ -115,7 +117,9 @@ class Listener:
                 raise
             except (discord.LoginFailure, discord.PrivilegedIntentsRequired, discord.ConnectionClosed) as error:
                 self._hears.connected(False, _told(error), True)
-                pause_s = _REFUSED_PAUSE_S if _is_final(error) else pause_s
+                if _is_final(error):
+                    pause_s = _REFUSED_PAUSE_S
+                    self._hears.refused(_told(error))
             except (OSError, aiohttp.ClientError, TimeoutError, discord.DiscordException) as error:
                 self._hears.connected(False, f"Discord cannot be reached: {type(error).__name__}: {error}", True)
             except Exception:

@@ -199,7 +199,8 @@ class DiscordNetwork:
     async def join(self, channel: ChannelId) -> None:
         """The bot is where its role lets it be: whether it may do what the bridge needs is said now, not later."""
         if conversation_of(channel) is None:
-            await self._parts.webhooks.of(channel)
+            await self._parts.channels.channel(channel)
+            await self._parts.sending.webhook(channel)
 
     async def set_channel(self, author: Author, channel: ChannelId, settings: ChannelSettings) -> None:
         await self._parts.renaming.set(author, channel, settings)

@@ -164,16 +164,20 @@ class Sending:
         known = self._directory.channel(channel)
         is_forum = known is not None and known.get("type") in (FORUM, MEDIA)
         spoken = thread_id or channel
+        webhook = await self.webhook(channel)
+        return Place(channel=channel, spoken=spoken, thread=thread_id, webhook=webhook, is_forum=is_forum)
+
+    async def webhook(self, channel: ChannelId) -> Webhook | None:
+        """The channel's; None, where the bot may have none, which is told there."""
         try:
-            webhook: Webhook | None = await self._webhooks.of(channel)
+            return await self._webhooks.of(channel)
         except MissingPermission:
             self._bridge.tell(
                 f"Discord lets the bridge show no names and faces here: give its role the permission **{NEEDED}**."
                 " Until then the bot writes the names before the texts.",
                 channel=channel,
             )
-            webhook = None
-        return Place(channel=channel, spoken=spoken, thread=thread_id, webhook=webhook, is_forum=is_forum)
+            return None
 
     async def _start_thread(self, channel: ChannelId, thread: ThreadRef) -> ThreadId:
         if thread.root is None:

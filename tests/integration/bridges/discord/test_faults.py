@@ -173,7 +173,7 @@ async def test_a_revoked_token_is_told_and_everything_waits_for_another(town: To
     town.discord.revoke(town.bot)
     await town.says(admin, control, "token was revoked")
     await alice.send(room, "still here")
-    await town.process.stop()
+    await town.process.kill()
     town.discord.revoke(town.bot, is_revoked=False)
     await town.restart()
     await town.posted(town.garden, "still here")
@@ -182,7 +182,7 @@ async def test_a_revoked_token_is_told_and_everything_waits_for_another(town: To
 @inlined
 async def test_a_bad_token_is_told_and_the_bridge_runs(town: Town) -> None:
     admin, control = await managed(town)
-    await town.process.stop()
+    await town.process.kill()
     town.process = town.new_process(token="1.2.3")
     await town.start(connects=False)
     await town.says(admin, control, "does not accept")
