@@ -80,3 +80,14 @@ def is_seen_named(cur: Cursor, room_nid: int, event_id: EventId) -> bool:
         (room_nid, event_id),
     )
     return cur.fetchone() is not None
+
+
+def outliers_named(cur: Cursor, room_nid: int, limit: int) -> list[int]:
+    """The numbers of events that the room's events name and of which nobody has told the place in the graph."""
+    cur.execute(
+        "SELECT o.event_nid FROM missing_prev_events m JOIN events e ON e.event_nid = m.referrer_nid"
+        " JOIN events o ON o.event_id = m.event_id WHERE m.room_nid = %s AND e.flags = 0 AND e.position IS NOT NULL"
+        " ORDER BY e.depth DESC LIMIT %s",
+        (room_nid, limit),
+    )
+    return [nid for (nid,) in cur]
