@@ -27,7 +27,7 @@ class Hearth:
     """A running `hearth serve`."""
 
     def __init__(self, directory: Path, port: int) -> None:
-        self._port = port
+        self.port = port
         self.process = subprocess.Popen(
             [sys.executable, "-m", "homeserver", "serve", "-c", directory / "homeserver.yaml", "--data", directory],
             stdout=subprocess.PIPE,
@@ -45,7 +45,7 @@ class Hearth:
         raise AssertionError(f"it ended without saying {words!r}: {self.said}")
 
     def get(self, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
             return int(answer.status)
 
     def end(self, number: signal.Signals) -> int:
