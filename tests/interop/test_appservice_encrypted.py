@@ -143,7 +143,6 @@ def test_keys_of_the_network_are_handed_out_by_the_service(
     program = Program.start(registered["keys"], homeserver.url, DOMAIN)
     try:
         bob = Person(homeserver, "bob")
-        bob.ask("GET", f"/profile/{GHOST}")
         queried = bob.ask("POST", "/keys/query", {"device_keys": {GHOST: []}})["device_keys"][GHOST]
         assert queried["NETWORK"]["keys"] == DEVICE["keys"]
         claimed = bob.ask("POST", "/keys/claim", {"one_time_keys": {GHOST: {"NETWORK": "signed_curve25519"}}})
