@@ -109,7 +109,7 @@ def queue_of(hs: Homeserver, service: Service) -> Queue:
 async def settled(hs: Homeserver, service: Service) -> None:
     queue = queue_of(hs, service)
     while not queue.is_idle or queue.position < hs.core.storage.stream.position:
-        await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.001)
 
 
 async def fill(hs: Homeserver, room: str, user_id: str, count: int) -> None:
@@ -132,7 +132,7 @@ async def probe(alice: Client, room: str, count: int, numbers: list[int], *, whi
         began = time.perf_counter()
         await alice.send(room, str(numbers.pop(0)))
         waits.append((time.perf_counter() - began) * 1e3)
-        await deferLater(reactor, 0.005)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.005)
     return sorted(waits)
 
 
@@ -144,7 +144,7 @@ async def prepared(hs: Homeserver, behind: Service, there: Service) -> tuple[Cli
     """A user, and a room of the service that is there; of the one that is not, the queue."""
     alice = await hs.register("alice")
     while len(hs.server.appservices.senders.queues()) < 2:
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01)
     room, other = await behind.room(hs), await there.room(hs)
     for one in (room, other):
         await alice.ok("POST", f"/join/{q(one)}", {})
@@ -158,7 +158,7 @@ async def prepared(hs: Homeserver, behind: Service, there: Service) -> tuple[Cli
 async def measure(alice: Client, other: str, data: Path, behind: Service, there: Service) -> None:
     hs, numbers = alice.hs, list(range(100_000))
     while behind.name not in (queues := hs.server.appservices.senders.queues()) or not queues[behind.name].failures:
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01)
     shown("others send a message, nothing drains", await probe(alice, other, PROBES, numbers))
     await settled(hs, there)
     behind.start()
@@ -166,7 +166,7 @@ async def measure(alice: Client, other: str, data: Path, behind: Service, there:
     hs.server.appservices.senders.wake(behind.name)
     probing = Deferred.fromCoroutine(probe(alice, other, 100_000, numbers, while_=lambda: queue.is_running))
     while queue.is_running:
-        await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.001)
     print(cost.line("drained, those messages included", EVENTS), f"  in {time.perf_counter() - began:.2f} s")
     shown("others send a message meanwhile", await probing)
     heard = behind.heard()
@@ -213,12 +213,12 @@ def serve(port: int) -> None:
 def begin() -> None:
     running: Deferred[None] = Deferred.fromCoroutine(main())
     running.addErrback(lambda failure: failure.printTraceback(sys.stderr))
-    running.addBoth(lambda _: reactor.stop())  # type: ignore[attr-defined]
+    running.addBoth(lambda _: reactor.stop())
 
 
 if __name__ == "__main__":
     if "--service" in sys.argv:
         serve(int(sys.argv[-1]))
     else:
-        reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-        reactor.run()  # type: ignore[attr-defined]
+        reactor.callWhenRunning(begin)
+        reactor.run()
