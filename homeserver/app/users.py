@@ -12,6 +12,7 @@ from homeserver.app.core import Core
 from homeserver.app.settings import Limits, UserSettings
 from homeserver.client_api.account import AccountApi
 from homeserver.client_api.account_data import AccountDataApi
+from homeserver.client_api.auth_fallback import AuthFallbackApi
 from homeserver.client_api.capabilities import Abilities, CapabilitiesApi
 from homeserver.client_api.devices import DevicesApi
 from homeserver.client_api.filters import FiltersApi
@@ -257,6 +258,7 @@ def user_apis(core: Core, users: Users, settings: UserSettings, appear: Appear) 
         ProfileApi(profiles=users.profiles, accounts=users.accounts, may_see=users.profile_access, appear=appear),
         AccountDataApi(account_data=users.account_data),
         TagsApi(account_data=users.account_data),
+        AuthFallbackApi(ui_auth=users.ui_auth, tokens=users.registration_tokens),
         FiltersApi(filters=users.filters),
         CapabilitiesApi(
             abilities=Abilities(

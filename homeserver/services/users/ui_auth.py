@@ -145,6 +145,13 @@ class UiAuth:
         """A stage was completed in a browser. False if there is no such session."""
         return await self._db.run(rows.complete_stage, session_id, stage, result)
 
+    async def awaits(self, session_id: str, stage: str) -> bool:
+        """Is there such a session, in which the stage is not completed?"""
+        session = await self._db.read(rows.find_session, session_id)
+        if session is None or session.created_ms + SESSION_LIFETIME_MS < self._clock.now_ms():
+            return False
+        return stage not in session.completed
+
     async def trim(self) -> None:
         """Drops sessions that nobody finishes. Called every hour or so."""
         expired = await self._db.run(rows.take_expired, self._clock.now_ms() - SESSION_LIFETIME_MS)
