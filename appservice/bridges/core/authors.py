@@ -44,11 +44,11 @@ class Authors:
         if content.get("membership") == "join":
             self._profiles.set((room_id, user_id), _profile(user_id, content))
 
-    async def of(self, user_id: str, room_id: str, *, must_relay: bool = False) -> Author:
+    async def of(self, user_id: str, room_id: str) -> Author:
         """Without a room: as they are everywhere. Raises: NotRelayed, HomeserverDown."""
         settings = self._context.settings
         level = settings.level_of(user_id)
-        login = None if must_relay or level in ("none", "relay") else self._logins.working(user_id)
+        login = None if level in ("none", "relay") else self._logins.working(user_id)
         if login is None and (level == "none" or not settings.portals.relay):
             raise NotRelayed()
         profile = await self._profile(room_id, user_id)

@@ -8,11 +8,12 @@ from appservice.bridges.core.errors import Refused
 from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.inbox import Inbox
 from appservice.bridges.core.incoming import Channel
-from appservice.bridges.core.matrix_client import MatrixRefused
+from appservice.bridges.core.matrix_client import Actor
 from appservice.bridges.core.outgoing import Author
 from appservice.bridges.core.portals import Portals
 from appservice.bridges.core.rooms import Rooms
 from appservice.bridges.core.spaces import Spaces
+from matrix.ids import UserId
 from storage.bridges import PortalRow
 from storage.bridges_inbox import OWN, Accepted
 
@@ -70,10 +71,8 @@ class Bridging:
         await matrix.delete_alias(bot, self._context.aliases.fill(portal.channel_id))
         for member in await matrix.joined(bot, portal.room_id):
             if self._context.users.matches(member):
-                try:
-                    await matrix.set_membership(bot, portal.room_id, "kick", member, "no longer bridged")
-                except MatrixRefused:
-                    continue
+                ghost = Actor(UserId(member), bot.token)
+                await matrix.leave(ghost, portal.room_id, "no longer bridged")
 
     async def _check_may(self, user_id: str, room_id: str) -> None:
         """Only who may change the room's state bridges it."""

@@ -1,6 +1,7 @@
 """Invites: of the bot to a management room or a room to be bridged, of a ghost to a direct chat."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from appservice.bridges.core.authors import Authors
@@ -56,12 +57,18 @@ class Chats:
         await matrix.join(bot, room_id)
         members = await matrix.joined(bot, room_id)
         network = self._context.network
-        if event["content"].get("is_direct") is True or set(members) <= {sender, bot.user_id}:
+        if event["content"].get("is_direct") is True or await self._is_chat(room_id, sender, members):
             await self._notices.manage(room_id, UserId(sender))
             text = f"Hello! This is the bridge to {network.title}. Say `help` to see what I can do."
         else:
             text = f"Say `!{network.name} bridge CHANNEL` to bridge this room to a channel of {network.title}."
         await self._notices.say(room_id, text, key=event["event_id"])
+
+    async def _is_chat(self, room_id: str, sender: str, members: Iterable[str]) -> bool:
+        """Two in a room without a name."""
+        if not set(members) <= {sender, self._context.bot.user_id}:
+            return False
+        return await self._context.matrix.state(self._context.bot, room_id, "m.room.name") is None
 
     async def _invite_of_ghost(self, event: JsonDict, person: PersonId) -> None:
         """The room becomes the direct chat with them, unless there is one."""

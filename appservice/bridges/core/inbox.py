@@ -128,9 +128,7 @@ class Inbox:
                     await self._let_go(item, error)
                     return
                 failures += 1
-                pause_s = min(2.0 ** min(failures, 10) / 2, _MAX_PAUSE_S)
-                if isinstance(error, Temporary) and error.retry_after_s is not None:
-                    pause_s = error.retry_after_s
+                pause_s = _pause_after(error, failures)
                 logger.warning("%s waits %.1f s: %s: %s", item.queue, pause_s, type(error).__name__, error)
                 await self._pause(item.queue, pause_s)
             except CancelledError:
@@ -175,3 +173,13 @@ class Inbox:
         timer = self._clock.later(seconds, self.hurry, queue)
         self._pauses[queue] = (timer, waiting)
         await waiting
+
+
+def _pause_after(error: Exception, failures: int) -> float:
+    """Seconds until the next attempt."""
+    if isinstance(error, Temporary) and error.retry_after_s is not None:
+        return error.retry_after_s
+    if isinstance(error, LoginLost) and error.login is not None and failures == 1:
+        # It is known as lost now: the next attempt is by relay.
+        return 0.0
+    return min(2.0 ** min(failures, 10) / 2, _MAX_PAUSE_S)

@@ -17,6 +17,7 @@ from appservice.bridges.core.network import Spool
 from appservice.bridges.core.wire import Answer, Wire, WireBroken
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
+from homeserver.web.replies import dumps
 from matrix.ids import UserId
 
 JsonDict = dict[str, Any]
@@ -83,7 +84,7 @@ class MatrixClient:
         target = f"{path}?{urlencode(words)}"
         headers = {"Authorization": f"Bearer {actor.token}"}
         if json is not None:
-            body = orjson.dumps(json)
+            body = dumps(json)
         if body is not None:
             headers["Content-Type"] = content_type
         answer = await self._patiently(method, target, headers, body)

@@ -13,7 +13,7 @@ from attrs import evolve
 from appservice.bridges.core import polls, texts
 from appservice.bridges.core.authors import Authors
 from appservice.bridges.core.context import Context
-from appservice.bridges.core.errors import LoginLost, Refused
+from appservice.bridges.core.errors import Refused
 from appservice.bridges.core.ids import MAIN_PART, ChannelId, MessageId, ThreadId
 from appservice.bridges.core.media import Media
 from appservice.bridges.core.message_map import MessageMap, deleted, ref_of, with_memo
@@ -54,17 +54,8 @@ class MessagesOut:
         event_id = event["event_id"]
         if await self._map.of_event(event_id):
             return
-        try:
-            author = await self._authors.of(event["sender"], portal.room_id)
-            await self._send(portal, event, item, author)
-        except LoginLost as error:
-            if error.login is None:
-                raise
-            # Their login no longer works: then under their name.
-            await self._send(portal, event, item, await self._relayed(event, portal))
-
-    async def _relayed(self, event: JsonDict, portal: PortalRow) -> Author:
-        return await self._authors.of(event["sender"], portal.room_id, must_relay=True)
+        author = await self._authors.of(event["sender"], portal.room_id)
+        await self._send(portal, event, item, author)
 
     async def _send(self, portal: PortalRow, event: JsonDict, item: Waiting, author: Author) -> None:
         async with AsyncExitStack() as stack:

@@ -100,6 +100,12 @@ async def test_a_relayed_user_has_their_face(town: Town) -> None:
     mxc = await upload(alice, PNG)
     await alice.ok("PUT", f"/profile/{q(alice.user_id)}/avatar_url", {"avatar_url": mxc})
     await alice.ok("PUT", f"/profile/{q(alice.user_id)}/displayname", {"displayname": "Alice A."})
+
+    async def known() -> object:
+        author = await town.bridge.parts.authors.of(alice.user_id, room)
+        return author.name, author.avatar_url is not None
+
+    await comes_to(known, ("Alice A.", True))
     await alice.send(room, "hello")
     await until(lambda: town.remote.messages("C1"))
     memo = town.remote.messages("C1")[0].memo
@@ -126,14 +132,14 @@ async def test_a_new_name_of_a_person_is_shown(town: Town) -> None:
 async def test_typing_passes_both_ways(town: Town) -> None:
     alice, room = await opened(town)
     assert town.network.bridge is not None
-    town.network.bridge.typing(ChannelId("C1"), PersonId("U1"))
     await alice.sync()
+    town.network.bridge.typing(ChannelId("C1"), PersonId("U1"))
 
     async def typists() -> object:
         answer = await alice.get("/sync", since=alice.since, timeout=0)
-        events = answer["rooms"].get("join", {}).get(room, {}).get("ephemeral", {}).get("events", [])
+        events = answer.get("rooms", {}).get("join", {}).get(room, {}).get("ephemeral", {}).get("events", [])
         found = [event["content"]["user_ids"] for event in events if event["type"] == "m.typing"]
-        return found[-1] if found else await _typing_now(town, room)
+        return found[-1] if found else None
 
     await comes_to(typists, [town.ghost("U1")])
     path = f"/rooms/{q(room)}/typing/{q(alice.user_id)}"
@@ -141,10 +147,6 @@ async def test_typing_passes_both_ways(town: Town) -> None:
     await until(lambda: ("typing", ("alice", "C1", True)) in town.remote.calls)
     await alice.ok("PUT", path, {"typing": False})
     await until(lambda: ("typing", ("alice", "C1", False)) in town.remote.calls)
-
-
-async def _typing_now(town: Town, room: str) -> object:
-    return None
 
 
 @inlined

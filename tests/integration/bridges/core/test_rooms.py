@@ -180,6 +180,7 @@ async def test_a_direct_chat_begun_on_the_network_invites_who_has_signed_in(town
     await until(lambda: town.bridge.parts.portals.of_channel("D1") is not None)
     portal = town.bridge.parts.portals.of_channel("D1")
     assert portal is not None
+    await until(lambda: town.bridge.parts.portals.is_inside(portal.room_id, alice.user_id))
     await town.says(alice, portal.room_id, "psst")
     direct = await alice.get(f"/user/{q(alice.user_id)}/account_data/m.direct")
     assert direct == {town.ghost("U1"): [portal.room_id]}
@@ -222,7 +223,7 @@ async def test_a_room_of_theirs_is_bridged_and_unbridged(town: Town) -> None:
 async def test_a_room_that_is_upgraded_stays_bridged(town: Town) -> None:
     town.remote.add_channel("C1", "general", ["U1"])
     alice = await town.user("alice")
-    room = await alice.create_room(room_version="11")
+    room = await alice.create_room(room_version="11", name="Ours")
     await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot})
     await town.says(alice, room, "to bridge this room")
     await town.command(alice, room, "!fake bridge general")
