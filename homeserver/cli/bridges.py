@@ -72,6 +72,7 @@ def serve(name: str, file: Path, the_reactor: TheReactor) -> None:
     async def build() -> Server:
         from appservice.bridges.core.process import BridgeProcess
 
+        await _turn(clock)
         return BridgeProcess(config, package, _opened(config, reactor, file), clock)
 
     run(reactor, live(build, signals=signals, clock=clock, on_ready=on_ready, say=click.echo))
