@@ -190,3 +190,24 @@ async def test_other_servers_find_and_invite_what_a_service_knows(services: Serv
     assert refusal(await bob.ask("POST", f"/rooms/{q(room)}/invite", {"user_id": "@_irc_no:one.test"}))[0] == 403
     service.answer = knows_aliases(bridge, alias)
     await bob.join(alias)
+
+
+async def test_the_token_is_in_the_query_of_a_service_that_knows_it_only_there(services: Services) -> None:
+    service = services.add()
+    bridge = await services.start("use_appservice_legacy_authorization: true\n")
+    service.answer = lambda asked: NOT_FOUND
+    await bridge.hs.ask("GET", f"/directory/room/{q(ALIAS)}")
+    assert [(asked.query, asked.authorization) for asked in service.asked] == [
+        ({"access_token": "hs-irc"}, "Bearer hs-irc")
+    ]
+
+
+async def test_who_is_asked_while_the_server_stops_holds_it_up_for_nothing(services: Services) -> None:
+    service = services.add()
+    bridge = await services.start()
+    came = Deferred[None]()
+    service.answer = lambda asked: came.callback(None)
+    asking = Deferred.fromCoroutine(bridge.hs.ask("GET", f"/directory/room/{q(ALIAS)}"))
+    asking.addErrback(lambda failure: None)
+    await came
+    await bridge.hs.core.tasks.stop(0)
