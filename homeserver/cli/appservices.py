@@ -112,18 +112,22 @@ async def queues_of(known: Known, now_ms: int) -> str:
 
 async def know(config: Config, storage: Storage) -> Known:
     """Reads the registrations. Raises: Fault, for faults of the configuration's files."""
-    server_name = config.server.server_name
-    try:
-        of_files = read_files(config.appservices.app_service_config_files, server_name)
-    except BadRegistration as error:
-        raise _fault("The configuration has faults:", error.faults) from None
+    server_name, first = config.server.server_name, of_files(config)
     found = []
     for row in await storage.database.read(rows.added):
         try:
             found.append(Registration.read(row.registration, server_name))
         except BadRegistration as error:
             click.echo(f"{row.id}: is not used, since it has faults: {error}", err=True)
-    return Known(storage, of_files, found)
+    return Known(storage, first, found)
+
+
+def of_files(config: Config) -> Sequence[Registration]:
+    """The registrations in files that the configuration names. Raises: Fault, with all that is wrong in them."""
+    try:
+        return read_files(config.appservices.app_service_config_files, config.server.server_name)
+    except BadRegistration as error:
+        raise _fault("The configuration has faults:", error.faults) from None
 
 
 def _with_known(config: Config, reactor: Reactor, work: Callable[[Known], Awaitable[str]]) -> str:

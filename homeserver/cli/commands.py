@@ -59,6 +59,7 @@ def check_config(files: tuple[Path, ...], data: Path) -> None:
     config = load(files, data)
     for warning in config.warnings:
         click.echo(f"Warning: {warning}", err=True)
+    appservices.of_files(config)
     click.echo(f"The configuration is good. The server name is {config.server.server_name}.")
 
 

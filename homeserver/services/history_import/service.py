@@ -83,12 +83,19 @@ class HistoryImport:
         self, requester: Requester, room: RoomRow, batch: Batch, there: dict[str, Imported]
     ) -> list[EventId]:
         ids = {claimed: imported.event_id for claimed, imported in there.items()}
-        found = []
-        for old in batch.events:
-            event_id = ids.get(old.claimed_id or "")
-            if event_id is None:
-                event_id = await self._send(requester, room, old, ids, quiet=not batch.notifies)
-            found.append(event_id)
+        found, change = list[EventId](), Change()
+        try:
+            for old in batch.events:
+                event_id = ids.get(old.claimed_id or "")
+                if event_id is None:
+                    event_id = await self._send(requester, room, old, ids, quiet=not batch.notifies)
+                    if old.claimed_id is not None:
+                        ids[old.claimed_id] = event_id
+                        change.put(rows.CLAIM, (room.room_nid, old.claimed_id, event_id, requester.appservice_id, None))
+                found.append(event_id)
+        finally:
+            if change.rows:
+                await self._parts.committer(change)
         return found
 
     async def _send(
@@ -99,18 +106,12 @@ class HistoryImport:
         if quiet:
             content[QUIET] = True
         new = NewEvent(type=old.type, sender=old.sender, content=content, origin_server_ts=old.origin_server_ts)
-        claimed = old.claimed_id
-        # Until the id is noted, this transaction says what became of it.
         key = None
-        if claimed is not None:
-            key = TransactionKey(old.sender, f"import {requester.appservice_id}", f"{room.room_id} import", claimed)
-        sent = await self._parts.intake.send(room.room_id, [new], transaction=key)
-        event_id = sent[0].event_id
-        if claimed is not None:
-            ids[claimed] = event_id
-            row = (room.room_nid, claimed, event_id, requester.appservice_id, None)
-            await self._parts.committer(Change().put(rows.CLAIM, row))
-        return event_id
+        if old.claimed_id is not None:
+            # If we end before the id is noted, this transaction says what became of it.
+            scope = f"{room.room_id} import"
+            key = TransactionKey(old.sender, f"import {requester.appservice_id}", scope, old.claimed_id)
+        return (await self._parts.intake.send(room.room_id, [new], transaction=key))[0].event_id
 
     async def _put_before(
         self, requester: Requester, place: Place, batch: Batch, there: dict[str, Imported]

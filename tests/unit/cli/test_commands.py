@@ -58,6 +58,16 @@ def test_all_faults_of_a_configuration_are_told_with_their_keys(tmp_path: Path) 
     assert "Traceback" not in result.output
 
 
+def test_registrations_of_bridges_are_checked_with_the_configuration(tmp_path: Path) -> None:
+    registration = tmp_path / "irc.yaml"
+    registration.write_text("id: irc\n")
+    file = tmp_path / "homeserver.yaml"
+    file.write_text(f"server_name: example.org\napp_service_config_files: [{registration}]\n")
+    result = run("check-config", "-c", file)
+    assert result.exit_code == 2
+    assert f"app_service_config_files: {registration}: as_token: must be given" in result.output
+
+
 def test_an_option_that_is_not_known_is_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "homeserver.yaml"
     file.write_text("server_name: example.org\nenable_registratoin: true\n")
