@@ -128,6 +128,7 @@ class RunningBridge:
     async def stop(self) -> None:
         await self.parts.stop()
         await self._port.stopListening()
+        await self._server.drain(1)
         await self.tasks.stop(5)
         self.database.stop()
 

@@ -35,7 +35,7 @@ from appservice.bridges.core.provisioning_api import ProvisioningApi
 from appservice.bridges.core.reactions_in import ReactionsIn
 from appservice.bridges.core.reactions_out import ReactionsOut
 from appservice.bridges.core.references import References
-from appservice.bridges.core.rooms import Rooms
+from appservice.bridges.core.rooms import BEGINNING, MAKING, Rooms
 from appservice.bridges.core.settings import BridgeSettings
 from appservice.bridges.core.spaces import Spaces
 from appservice.bridges.core.spools import Spools
@@ -50,6 +50,7 @@ from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
 from homeserver.web.router import Router
 from matrix.ids import UserId
+from storage.bridges_inbox import OWN, Accepted
 from storage.database import Database
 
 
@@ -280,6 +281,8 @@ class Assembled:
     async def start(self) -> None:
         """Goes on with what waits, and connects."""
         await self.context.network.start(self.bridge, self.logins.all())
+        unfinished = [each.channel_id for each in self.portals.all() if {MAKING, BEGINNING} & each.shown.keys()]
+        await self.inbox.accept([Accepted(queue=each, source=OWN, payload={"task": "begin"}) for each in unfinished])
         await self.inbox.start()
 
     async def stop(self) -> None:

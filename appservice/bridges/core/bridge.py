@@ -197,7 +197,7 @@ class Handling:
         if portal is None:
             return
         if item.payload["task"] == "begin":
-            await self._network.begin(portal)
+            await self._network.complete(portal)
         elif item.payload["task"] == "catch_up":
             newest = await self._history.newest_known(portal.channel_id)
             after, since_ms = newest or (None, 0)

@@ -107,9 +107,16 @@ class NetworkEvents:
         if message.reactions:
             await self._to.reactions.reconcile(portal, message)
 
+    async def complete(self, portal: PortalRow) -> None:
+        """What a room that was asked for begins with; also one whose making was cut off."""
+        found, is_new = await self._to.rooms.ensure(ChannelId(portal.channel_id), is_asked=True)
+        if found is not None and is_new:
+            await self.begin(found)
+
     async def begin(self, portal: PortalRow) -> None:
         """What a new room begins with."""
         await self._to.history.begin(portal)
+        portal = await self._to.rooms.has_begun(portal)
         channel = await self._context.network.channel(ChannelId(portal.channel_id))
         if channel.pins is not None:
             await self._to.pins.sync(self._to.portals.of_channel(channel.id) or portal, channel.id, channel.pins)

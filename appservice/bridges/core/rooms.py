@@ -22,6 +22,8 @@ from storage.bridges import PortalRow
 JsonDict = dict[str, Any]
 # How long it is not asked again whether a channel is to have a room.
 _UNWANTED_S = 600.0
+# In what is shown: what was begun with the room and is not done.
+MAKING, BEGINNING = "making", "beginning"
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +41,33 @@ class Rooms:
         self._unwanted: Lru[str, bool] = Lru("bridge_unwanted", 10_000, context.clock, _UNWANTED_S)
 
     async def ensure(self, channel_id: ChannelId, *, is_asked: bool) -> tuple[PortalRow | None, bool]:
-        """The portal, and whether it is new. None, if there is none and nobody `is_asked` for one."""
+        """The portal, and whether it is new. None, if there is none and nobody `is_asked` for one.
+
+        It is new until `has_begun`: what it is to begin with may have been cut off.
+        """
         portal = self._portals.of_channel(channel_id)
-        if portal is not None or (not is_asked and self._unwanted.get(channel_id)):
-            return portal, False
-        async with self._making.of(channel_id):
-            portal = self._portals.of_channel(channel_id)
-            if portal is not None:
-                return portal, False
-            channel = await self._context.network.channel(channel_id)
-            if not is_asked and not self._is_wanted(channel):
-                self._unwanted.set(channel_id, True)
-                return None, False
-            return await self._make(channel), True
+        if portal is None and not is_asked and self._unwanted.get(channel_id):
+            return None, False
+        if portal is None or MAKING in portal.shown:
+            async with self._making.of(channel_id):
+                portal = await self._made(channel_id, is_asked=is_asked)
+        return portal, portal is not None and BEGINNING in portal.shown
+
+    async def _made(self, channel_id: ChannelId, *, is_asked: bool) -> PortalRow | None:
+        portal = self._portals.of_channel(channel_id)
+        if portal is not None and MAKING not in portal.shown:
+            return portal
+        channel = await self._context.network.channel(channel_id)
+        if portal is not None:
+            return await self._complete(portal, channel)
+        if not is_asked and not self._is_wanted(channel):
+            self._unwanted.set(channel_id, True)
+            return None
+        return await self._make(channel)
+
+    async def has_begun(self, portal: PortalRow) -> PortalRow:
+        """What it begins with is there."""
+        return await self._portals.show(portal.channel_id, **{BEGINNING: None})
 
     def _is_wanted(self, channel: Channel) -> bool:
         """Without being asked for: all that is seen, if the settings say so; direct chats of who has signed in."""
@@ -69,7 +85,7 @@ class Rooms:
             room_id = await matrix.resolve(bot, self._context.aliases.fill(channel.id)) or ""
             if error.errcode != "M_ROOM_IN_USE" or not room_id:
                 raise
-        return await self.take_over(channel, room_id, is_made=True, shown=shown)
+        return await self.take_over(channel, room_id, is_made=True, shown={**shown, BEGINNING: True})
 
     async def take_over(
         self, channel: Channel, room_id: str, *, is_made: bool, shown: JsonDict | None = None
@@ -81,9 +97,14 @@ class Rooms:
             kind=channel.kind.value,
             space_id=channel.space,
             is_made=is_made,
-            shown=shown or {},
+            shown={**(shown or {}), MAKING: True},
         )
         portal = await self._portals.put(row)
+        return await self._complete(portal, channel)
+
+    async def _complete(self, portal: PortalRow, channel: Channel) -> PortalRow:
+        """What makes a room a portal; each step may be done again."""
+        room_id, is_made = portal.room_id, portal.is_made
         self._portals.saw_membership(room_id, self._context.bot.user_id, True)
         await self._tell_of_bridge(portal, channel)
         await self._members.bring_logins_in(portal, channel)
@@ -92,7 +113,7 @@ class Rooms:
         await self._list(portal, channel)
         await self.update(channel)
         logger.info("%s is the room of %s", room_id, channel.id)
-        return self._portals.of_channel(channel.id) or portal
+        return await self._portals.show(channel.id, **{MAKING: None})
 
     async def _creation(self, channel: Channel) -> tuple[JsonDict, JsonDict]:
         options, is_direct = self._context.settings.portals, channel.kind is not ChannelKind.CHANNEL

@@ -62,7 +62,7 @@ class PublicOptions:
 
     address: BaseUrl | None = option(
         None,
-        "The https address under which the paths /_bridge/ of the bridge are reached. Without it nobody has a face.",
+        "The https address under which the paths /NAME/ of the bridge are reached. Without it nobody has a face.",
     )
     secret: str = option("", "Signs the addresses of faces.", secret=True)
 
