@@ -92,15 +92,20 @@ class Senders:
         self._tasks.repeat("appservice.flush", FLUSH_S, self.flush)
         self._tasks.background("appservice.look", self._begin())
 
+    def finish(self) -> None:
+        """What is under way may end; nothing else is begun."""
+        self._is_stopped = True
+        for queue in list(self._queues.values()):
+            queue.is_gone = True
+            queue.wake()
+
     async def stop(self) -> None:
         """Another process may go on at once."""
         await self.flush()
         self.close()
 
     def close(self) -> None:
-        self._is_stopped = True
-        for queue in self._queues.values():
-            queue.is_gone = True
+        self.finish()
         self._locks.stop()
 
     async def status(self) -> list[QueueStatus]:
@@ -122,7 +127,7 @@ class Senders:
         for entry in entries:
             if entry.kind is Kind.CACHE and isinstance(entry.body, dict) and _NEWS in entry.body:
                 self._hear(*entry.body[_NEWS])
-        idle = [queue for queue in self._queues.values() if queue.is_idle]
+        idle = [queue for queue in self._queues.values() if queue.is_idle and not queue.is_gone]
         if not idle:
             return
         told, upto = seen(entries), entries[-1].position
@@ -146,7 +151,7 @@ class Senders:
                 self._shards = frozenset()
                 raise
             await self._share(held)
-            for queue in self._queues.values():
+            for queue in list(self._queues.values()):
                 if not queue.is_idle:
                     self._run(queue)
 
@@ -154,7 +159,7 @@ class Senders:
         """Writes down how far queues have come that had nothing to tell."""
         moved = {}
         for name, queue in self._queues.items():
-            if queue.is_idle and not queue.is_gone and queue.position > queue.written:
+            if queue.is_idle and queue.position > queue.written:
                 moved[name] = queue.written = queue.position
         if moved:
             await self._storage.database.run(rows.move, moved)
@@ -234,8 +239,7 @@ class Senders:
     def _run(self, queue: Queue) -> None:
         if not queue.is_running and not queue.is_gone:
             queue.is_running = True
-            # It is cancelled at stop without ado: what was not taken is sent again.
-            self._tasks.background("appservice.send", self._work(queue), endless=True)
+            self._tasks.background("appservice.send", self._work(queue))
 
     async def _work(self, queue: Queue) -> None:
         try:
