@@ -140,6 +140,11 @@ async def test_direct_chats_from_either_side(town: SlackTown) -> None:
 
     await town.eventually(invited, "alice is in the direct chat")
     await alice.join(room)
+
+    async def readable() -> bool:
+        return (await alice.ask("GET", f"/rooms/{q(room)}/messages", dir="b")).status == 200
+
+    await town.eventually(readable, "alice reads the direct chat")
     await town.says(alice, room, "just us")
     await alice.send(room, "hello maria")
     assert (await town.posted(direct, "hello maria"))["user"] == town.joe.id
@@ -185,9 +190,9 @@ async def test_channels_are_bridged_and_unbridged_by_command(town: SlackTown) ->
 
 async def test_a_room_of_ones_own_is_bridged(town: SlackTown) -> None:
     alice = await town.user("alice")
-    room = await alice.create_room()
+    room = await alice.create_room(name="Plaza")
     await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot})
-    await town.says(alice, room, "Hello! This is the bridge")
+    await town.until_state(alice, room, "m.room.member", lambda content: content["membership"] == "join", town.bot)
     await alice.send(room, "!slack bridge #general")
     await town.until(lambda: town.bridge.parts.portals.of_room(room), "the room is bridged")
     await alice.send(room, "plumbed")
