@@ -17,6 +17,9 @@ _MAX_GUILDS = 20
 
 async def findings(settings: DiscordSettings, rest: Rest) -> Sequence[Finding]:
     """What was looked at, in the order in which it is to be mended."""
+    if not settings.token:
+        text = "There is none yet: do the steps 1 to 3."
+        return [Finding(topic="token", is_good=False, text=text)]
     try:
         me = await rest.ask("GET", "/users/@me")
         application = await rest.ask("GET", "/applications/@me")

@@ -1,22 +1,23 @@
 """The gateway: discord.py's client, supervised.
 
 The library speaks the protocol: heartbeats, zlib, resume, op 7, invalid sessions. Every payload is taken as it comes
-off the wire, before the library reads it; so one that it does not expect, which ends its client, is not lost. It is
-then started anew, and resumes where it was. Where that cannot be (the session is over, or too long ago), core is told
-that something may have been missed.
+off the wire, before the library reads it, and the library is given only what it needs for the protocol: what it makes
+of the rest nobody uses, and a payload that it does not expect would end its client. Should it end all the same, it is
+started anew, and resumes where it was. Where that cannot be (the session is over, or too long ago), core is told that
+something may have been missed.
 
 The session's id and number are remembered now and then, and at the end: a bridge that comes back within some minutes
 resumes too. What is replayed twice has the same key, and is taken once.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import discord
+import orjson
 import yarl
 from attrs import frozen
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
@@ -29,6 +30,7 @@ _PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
 _REFUSED_PAUSE_S = 300.0
 _RESUME_ATTEMPTS = 3
 _HANDSHAKE_S = 60.0
+_READ_BY_LIBRARY = {"READY", "RESUMED"}
 # Privileged intents, by the flags of the application that grant them (the second: for bots in few guilds).
 _PRIVILEGED = {"presences": (12, 13), "members": (14, 15), "message_content": (18, 19)}
 INTENT_NAMES = {"presences": "Presence", "members": "Server Members", "message_content": "Message Content"}
@@ -177,6 +179,8 @@ class _Client(discord.Client):
         self._hears = hears
         self.session = session
         self.was_connected = False
+        for event in set(self._connection.parsers) - _READ_BY_LIBRARY:
+            del self._connection.parsers[event]
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
         """All that the library tells. The raw payload comes first, and before it is read."""
@@ -186,7 +190,7 @@ class _Client(discord.Client):
             super().dispatch(event, *args, **kwargs)
 
     def _received(self, text: str) -> None:
-        payload = json.loads(text)
+        payload = orjson.loads(text)
         if payload.get("op") != 0:
             return
         event, data, sequence = payload["t"], payload["d"], payload["s"]

@@ -88,6 +88,8 @@ class Messages:
     async def _renderer(self, data: Json, channel: ChannelId) -> "_Renderer":
         texts = texts_of(data)
         named = [named_in(parse(text)) for text in texts]
+        if not any(each != Named() for each in named):
+            return _Renderer(RemoteReferences(), Names())
         references = await self._look_up(named, channel)
         return _Renderer(references, self._names(data))
 

@@ -219,7 +219,7 @@ class Sending:
         components: Sequence[Json] = (),
         line: str = "",
     ) -> Draft:
-        known = Known(emoji=self._emoji(), message_link=self.link)
+        known = Known(emoji=self._emoji() if message.text.references.emoji else {}, message_link=self.link)
         written = write(message.text, known) if markdown is None else Written(text=markdown)
         text = self._as_kind(message, written.text) if markdown is None else markdown
         if place.webhook is None:

@@ -341,6 +341,15 @@ class FakeDiscord:
 
         self.do(dispatch)
 
+    def send_raw(self, op: int, data: object) -> None:
+        """Any payload to every socket."""
+
+        def send() -> None:
+            for socket in self.server.gateway.sockets:
+                socket.put(op, data)
+
+        self.do(send)
+
     def repeat_last(self, event: str) -> None:
         """The last dispatch of this kind again, under a new number: Discord says it may happen."""
 

@@ -61,6 +61,16 @@ async def test_an_unexpected_payload_costs_no_message(town: Town) -> None:
 
 
 @inlined
+async def test_a_library_that_ends_is_started_again_and_goes_on_where_it_was(town: Town) -> None:
+    alice, room = await opened(town)
+    # A greeting without what must be in it.
+    town.discord.send_raw(10, {})
+    town.discord.post(town.garden, town.carol, "and yet")
+    await town.says(alice, room, "and yet")
+    assert town.discord.server.gateway.resumes == 1
+
+
+@inlined
 async def test_a_dispatch_that_comes_twice_is_shown_once(town: Town) -> None:
     alice, room = await opened(town)
     town.discord.post(town.garden, town.carol, "twice")

@@ -49,6 +49,12 @@ async def test_a_bad_token_is_the_first_thing_to_be_mended(town: Town) -> None:
 
 
 @inlined
+async def test_a_token_that_was_not_given_yet_is_the_next_step(town: Town) -> None:
+    found = await PACKAGE.check(DiscordSettings(), town.process.tools)
+    assert [(each.topic, each.is_good) for each in found] == [("token", False)]
+
+
+@inlined
 async def test_each_missing_intent_is_named(town: Town) -> None:
     town.bot.flags = 0
     found = await checked(town)
@@ -77,7 +83,7 @@ async def test_a_bot_in_no_server_is_told_where_to_invite_it(town: Town) -> None
 
 
 @pytest.mark.parametrize(
-    "options", [{"token": ""}, {"token": "Bot x"}, {"webhook_name": "Discord"}, {"levels": {"keeper": 101}}], ids=str
+    "options", [{"token": "Bot x"}, {"webhook_name": "Discord"}, {"levels": {"keeper": 101}}], ids=str
 )
 def test_settings_that_cannot_work_are_refused(options: dict[str, object]) -> None:
     given: dict[str, object] = {"token": "x", **options}
