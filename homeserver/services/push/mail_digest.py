@@ -22,6 +22,7 @@ from storage.pushers import Pusher
 
 # Of a message; nobody reads more in a mail.
 MAX_BODY = 1_000
+MAX_BRAND = 50
 MATRIX_TO = "https://matrix.to"
 
 DisplayName = Callable[[UserId], Awaitable[str | None]]
@@ -82,10 +83,12 @@ class MailDigests:
             # The room of which something came last is last, and comes first in the mail.
             by_room[one.stored.event.room_id] = [*by_room.pop(one.stored.event.room_id, []), one]
         rooms = [await self._room(pusher, room_id, of_room) for room_id, of_room in reversed(by_room.items())]
-        subject = self._templates.subject(self._settings.app_name, rooms)
+        # As Synapse: what the client that asked for the mails calls itself.
+        app_name = _text(pusher.data.get("brand"))[:MAX_BRAND] or self._settings.app_name
+        subject = self._templates.subject(app_name, rooms)
         link = self._unsubscribing.link(pusher)
         values = {
-            "app_name": self._settings.app_name,
+            "app_name": app_name,
             "server_name": self._settings.server_name,
             "user_display_name": await self._display_name(pusher.user_id) or pusher.user_id,
             "unsubscribe_link": link,

@@ -50,9 +50,9 @@ class World:
     async def want_mails(self) -> None:
         await self.set_pusher("email")
 
-    async def set_pusher(self, kind: str | None, address: str = ADDRESS, status: int = 200) -> None:
+    async def set_pusher(self, kind: str | None, address: str = ADDRESS, status: int = 200, **data: str) -> None:
         body = {
-            "app_id": "m.email", "pushkey": address, "kind": kind, "lang": "en", "data": {},
+            "app_id": "m.email", "pushkey": address, "kind": kind, "lang": "en", "data": data,
             "app_display_name": "Email Notifications", "device_display_name": address, "append": True,
         }  # fmt: skip
         response = await self.alice.ask("POST", "/pushers/set", body)
@@ -186,6 +186,14 @@ async def test_an_encrypted_message_is_named_as_such(world: World) -> None:
     await world.later(0)
     assert await world.later(10 * MINUTE_MS) == 1
     assert "An encrypted message." in parts(world.site.mails[0])[0]
+
+
+async def test_a_mail_is_called_after_the_client_that_asked_for_it(world: World) -> None:
+    await world.set_pusher("email", brand="Kettle")
+    await world.bob.send(world.room, "one")
+    await world.later(0)
+    assert await world.later(10 * MINUTE_MS) == 1
+    assert world.site.mails[0]["Subject"].startswith("[Kettle] You have a message on Kettle")
 
 
 async def test_mails_go_to_ones_own_addresses_only(world: World) -> None:
