@@ -35,6 +35,10 @@ def find_state_keys(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
     return {(type_, state_key): nid for type_, state_key, nid in cur}
 
 
+# Keys that are looked up by one query: of more, writing it down would hold up the process.
+AT_ONCE = 1_000
+
+
 class StateKeys:
     """(type, state_key) -> number. A pair is given a number before the change that uses it, and keeps it."""
 
@@ -48,11 +52,14 @@ class StateKeys:
         missing = [key for key, nid in known.items() if nid is None]
         if not missing:
             return cast(dict[StateKey, int], known)
-        found = await self._database.read(find_state_keys, missing)
-        if absent := [key for key in missing if key not in found]:
-            found |= await self._database.run(_intern, absent)
-        self._remember(found)
-        return cast(dict[StateKey, int], known | found)
+        for start in range(0, len(missing), AT_ONCE):
+            part = missing[start : start + AT_ONCE]
+            found = await self._database.read(find_state_keys, part)
+            if absent := [key for key in part if key not in found]:
+                found |= await self._database.run(_intern, absent)
+            self._remember(found)
+            known.update(found)
+        return cast(dict[StateKey, int], known)
 
     def _remember(self, found: dict[StateKey, int]) -> None:
         if len(self._nids) + len(found) > self._max:

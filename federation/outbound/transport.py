@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from federation.outbound.destinations import Destinations
 from federation.outbound.errors import BadAnswer, Refused, Unreachable
+from federation.outbound.large_json import decode_in_turns
 from federation.outbound.slots import Slots
 from federation.outbound.wire import Wire, WireAnswer, WireRequest, WireStream
 from homeserver.runtime.clock import Clock
@@ -32,6 +33,8 @@ Query = Sequence[tuple[str, str]]
 # JSON of answers without events: more has no use.
 MAX_JSON_BYTES = 10 << 20
 MAX_ERROR_BYTES = 65_536
+# Decoded at once: some 3 ms.
+LARGE_BYTES = 300_000
 # orjson decodes so deep; events of any depth are judged one by one (event_format), not with the answer around them.
 MAX_EVENT_DEPTH = 1024
 # At most as long as a request may be repeated in vain, and how long a pause between.
@@ -134,7 +137,18 @@ class Transport:
         answer = await self._attempt(asked, self._wire.send)
         if not 200 <= answer.status < 300:
             raise self._refused(asked, answer)
+        if len(answer.body) > LARGE_BYTES:
+            return await self._decode_large(asked, answer)
         return _decode(asked, answer)
+
+    async def _decode_large(self, asked: _Asked, answer: WireAnswer) -> Any:
+        """As `_decode`, without holding up others. Raises: BadAnswer."""
+        try:
+            value = await decode_in_turns(answer.body, self._clock)
+        except ValueError as error:
+            raise BadAnswer(asked.destination, "its answer is not JSON") from error
+        _check_depth(asked, answer.body, value)
+        return value
 
     async def _attempt(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]") -> T:
         """The answer of the first attempt that has one."""
@@ -276,8 +290,13 @@ def _decode(asked: _Asked, answer: WireAnswer) -> Any:
         value = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
         raise BadAnswer(asked.destination, "its answer is not JSON") from error
+    _check_depth(asked, answer.body, value)
+    return value
+
+
+def _check_depth(asked: _Asked, body: bytes, value: Any) -> None:
+    """Raises: BadAnswer."""
     depth = asked.terms.max_depth
-    may_be_deeper = depth < MAX_EVENT_DEPTH and answer.body.count(b"{") + answer.body.count(b"[") > depth
+    may_be_deeper = depth < MAX_EVENT_DEPTH and body.count(b"{") + body.count(b"[") > depth
     if may_be_deeper and is_deeper(value, depth):
         raise BadAnswer(asked.destination, "its answer is nested too deeply")
-    return value

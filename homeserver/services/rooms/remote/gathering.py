@@ -5,7 +5,7 @@ Everything that is asked for one event that came shares a budget: of time, of re
 Source: server-server API, "Retrieving event authorization information", "Backfilling and retrieving missing events".
 """
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from typing import TypeVar
 
 from attrs import define, frozen
@@ -30,6 +30,8 @@ MAX_REQUESTS = 60
 MAX_SECONDS = 300.0
 # Of the events of a state that are not here, up to so many are asked for one by one; of more the whole state.
 FEW_EVENTS = 30
+# Events that are looked up at once.
+LOOKED_UP = 500
 
 
 class Exhausted(RemoteError):
@@ -125,20 +127,22 @@ class Gathering:
         """The whole state after an event of which we do not know the place, as the origin says."""
         asked = self._peers.state_ids(budget.origin, budget.room_id, event_id)
         told = await self.ask(budget, asked)
-        state_ids = [EventId(one) for one in told["pdu_ids"]]
-        known = await self._known(state_ids)
-        lacking = {EventId(one) for one in [*state_ids, *told["auth_chain_ids"]]}.difference(
-            known, await self._known(told["auth_chain_ids"])
-        )
+        lacking = await self._lacking([*told["pdu_ids"], *told["auth_chain_ids"]])
         if len(lacking) > FEW_EVENTS:
-            whole = await self.ask(budget, self._peers.state(budget.origin, budget.room_id, event_id))
-            await self.take_in(budget, [one for one in [*whole["auth_chain"], *whole["pdus"]] if isinstance(one, dict)])
+            await self._take_in_state(event_id, budget)
         elif lacking:
             await self._fetch(sorted(lacking), budget)
-        known = await self._known(state_ids)
-        # What is of another room is no state of this one, whoever says so.
-        state = {one.event.key: one.nid for one in known.values() if _is_state_of(budget.room_nid, one)}
+        state: dict[StateKey, int] = {}
+        async for known in self._known(told["pdu_ids"]):
+            # What is of another room is no state of this one, whoever says so.
+            state.update((one.event.key, one.nid) for one in known.values() if _is_state_of(budget.room_nid, one))
         return await self._with_itself(event_id, state, budget)
+
+    async def _take_in_state(self, event_id: EventId, budget: Budget) -> None:
+        """The whole state, and what authorises it. The answer is let go as soon as it is checked: it may be large."""
+        asked = self._peers.state(budget.origin, budget.room_id, event_id)
+        events = await self._checks.events_of(_pdus_of(await self.ask(budget, asked)), budget.version)
+        await self._outliers.add(budget.room_nid, [one for one in events if one.room_id == budget.room_id])
 
     async def _with_itself(self, event_id: EventId, state: dict[StateKey, int], budget: Budget) -> dict[StateKey, int]:
         stored = await self._events.find(event_id)
@@ -150,8 +154,17 @@ class Gathering:
             state[stored.event.key] = stored.nid
         return state
 
-    async def _known(self, event_ids: Collection[str]) -> dict[EventId, StoredEvent]:
-        return await self._events.by_id(map(EventId, event_ids))
+    async def _known(self, event_ids: Sequence[str]) -> AsyncIterator[dict[EventId, StoredEvent]]:
+        """Those that are here, a few at a time."""
+        for start in range(0, len(event_ids), LOOKED_UP):
+            yield await self._events.by_id(map(EventId, event_ids[start : start + LOOKED_UP]))
+
+    async def _lacking(self, event_ids: Sequence[str]) -> set[EventId]:
+        lacking: set[EventId] = set()
+        for start in range(0, len(event_ids), LOOKED_UP):
+            part = {EventId(one) for one in event_ids[start : start + LOOKED_UP]}
+            lacking.update(part.difference(await self._events.by_id(part)))
+        return lacking
 
     async def _fetch(self, event_ids: Sequence[EventId], budget: Budget) -> dict[EventId, StoredEvent]:
         """Single events, as outliers; what is not to be had is left out."""
@@ -164,6 +177,10 @@ class Gathering:
             except RemoteError:
                 continue
         return await self.take_in(budget, pdus)
+
+
+def _pdus_of(answer: Json) -> list[Json]:
+    return [one for one in [*answer["auth_chain"], *answer["pdus"]] if isinstance(one, dict)]
 
 
 def _is_state_of(room_nid: int, stored: StoredEvent) -> bool:

@@ -20,8 +20,8 @@ from storage.events import EventRow, Events, Flags, StoredEvent
 from storage.interning import Nids, StateKeys
 from storage.outliers import add_outliers
 
-# Judged at once, some 5 ms; and written at once.
-SLICE, BATCH = 100, 500
+# Judged at once, some 3 ms; written at once; and looked up at once.
+SLICE, BATCH, LOOKED_UP = 25, 250, 500
 
 
 @frozen(eq=False)
@@ -45,20 +45,43 @@ class Outliers:
 
         Left out: whose auth events are neither known nor among them, so that nobody can judge it.
         """
-        wanted = {event_id for event in events for event_id in (event.event_id, *event.auth_events)}
-        wanted |= {one for event in events if (one := create_id(event)) is not None}
-        known = await self._events.by_id(wanted)
+        known = await self._known(events)
         new = [event for event in events if event.event_id not in known]
         judged = await self._judge(room_nid, new, dict(known))
         for start in range(0, len(judged), BATCH):
             known |= await self._write(judged[start : start + BATCH], known)
         return {event.event_id: known[event.event_id] for event in events if event.event_id in known}
 
+    async def _known(self, events: Sequence[Event]) -> dict[EventId, StoredEvent]:
+        """Those of the events, and of their auth events, that are here."""
+        known: dict[EventId, StoredEvent] = {}
+        asked: set[EventId] = set()
+        for start in range(0, len(events), LOOKED_UP):
+            wanted: set[EventId] = set()
+            for event in events[start : start + LOOKED_UP]:
+                wanted.update((event.event_id, *event.auth_events))
+                if (create := create_id(event)) is not None:
+                    wanted.add(create)
+            wanted -= asked
+            asked |= wanted
+            known |= await self._events.by_id(wanted)
+        return known
+
+    async def _in_auth_order(self, events: Sequence[Event]) -> list[Event]:
+        steps = in_auth_order(events)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                ordered: list[Event] = done.value
+                return ordered
+            await self._clock.sleep(0)
+
     async def _judge(self, room_nid: int, new: Sequence[Event], known: dict[EventId, StoredEvent]) -> list[_Judged]:
         """In an order in which each comes after its auth events, its number above theirs."""
         creates = {one.event_id: one for one in known.values() if one.event.is_state and one.event.key == CREATE}
         judged: list[_Judged] = []
-        for at, event in enumerate(in_auth_order(new), 1):
+        for at, event in enumerate(await self._in_auth_order(new), 1):
             create = creates.get(create_id(event) or EventId(""))
             auth = [known[one] for one in event.auth_events if one in known]
             if len(auth) == len(event.auth_events) and all(one.room_nid == room_nid for one in auth):
@@ -78,14 +101,13 @@ class Outliers:
     ) -> dict[EventId, StoredEvent]:
         keys = {one.stored.event.key for one in judged if one.stored.event.is_state}
         key_nids = await self._state_keys.nids(keys)
-        # What another process has added meanwhile has other numbers than ours.
-        numbers = {event_id: stored.nid for event_id, stored in known.items()}
         rows = [
             EventRow(
                 one.stored,
                 key_nids[one.stored.event.key] if one.stored.event.is_state else None,
                 [],
-                [numbers.get(auth.event_id, auth.nid) for auth in one.auth],
+                # What another process has added meanwhile has another number than ours.
+                [known.get(auth.event_id, auth).nid for auth in one.auth],
             )
             for one in judged
         ]

@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.garbage import leave_alone
 from matrix.errors import BadEvent, BadSignature
 from matrix.event_format import parse_pdu
 from matrix.events import Event, Json
@@ -16,8 +17,10 @@ from matrix.hashing import check_content_hash
 from matrix.redaction import redact_event
 from matrix.room_versions import RoomVersion
 
-# Some 30 us each: so many before others have their turn.
-SLICE = 100
+# Some 100 us each: so many before others have their turn.
+SLICE = 25
+# After so many events they are the state of a large room, and all of them are going to live for a while.
+LARGE = 500
 
 
 class Signatures(Protocol):
@@ -43,7 +46,7 @@ class PduChecks:
         for at, pdu in enumerate(pdus, 1):
             found.append(_parse(pdu, version))
             if at % SLICE == 0:
-                await self._clock.sleep(0)
+                await self._give_way(at)
         events = [one for one in found if isinstance(one, Event)]
         faults = iter(await self._signatures.check_events([event.pdu for event in events], version) if events else ())
         for at, one in enumerate(found):
@@ -54,8 +57,13 @@ class PduChecks:
             elif not check_content_hash(one.pdu, version):
                 found[at] = redact_event(one)
             if at % SLICE == 0:
-                await self._clock.sleep(0)
+                await self._give_way(at)
         return found
+
+    async def _give_way(self, at: int) -> None:
+        if at % LARGE == 0:
+            leave_alone()
+        await self._clock.sleep(0)
 
     async def events_of(self, pdus: Sequence[Json], version: RoomVersion) -> list[Event]:
         """Those that pass."""

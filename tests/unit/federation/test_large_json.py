@@ -1,0 +1,74 @@
+"""Large JSON is decoded to what orjson makes of it, with turns for others; what is none is none here too."""
+
+from typing import Any
+
+import orjson
+import pytest
+import pytest_twisted
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
+
+from federation.outbound import large_json
+from federation.outbound.large_json import decode_in_turns
+from homeserver.runtime.clock import Clock
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+def decoded(body: bytes) -> Any:
+    """Without a reactor: turns are counted only."""
+    steps = large_json._Reader(body).document()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+@given(VALUES, st.integers(1, 40), st.booleans())
+def test_it_is_what_orjson_makes_of_it(value: Any, window: int, is_spaced: bool) -> None:
+    body = orjson.dumps(value, option=orjson.OPT_INDENT_2 if is_spaced else 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large_json, "WINDOW", window)
+        patch.setattr(large_json, "TURN", 3)
+        assert decoded(body) == orjson.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b" ", b"{", b"[", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b'{"a":1,}', b'{"a":[1', b'{"a":[1,',
+        b'{"a":[1,]}',
+        b'{"a":[1 2]}', b'{"a":1}x', b'{"a":1}{}', b"{1:2}", b'{"a":NaN}', b'{"a":[Infinity]}', b'{"a":["\\ud800"]}',
+        b'{"a":"\xff"}', b'{"a":["\xc3', b"nul", b'{"a" 1}', b'{,"a":1}', b'{"a":[,1]}', b"[1,2",
+        b'{"a":[' + b"[" * 5000 + b"]" * 5000 + b"]}",
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        decoded(body)
+
+
+@pytest_twisted.ensureDeferred
+async def test_others_have_their_turn() -> None:
+    body = orjson.dumps({"pdus": [{"content": {"body": "x" * 1000}}] * 2000, "auth_chain": []})
+    turns = []
+    going = True
+
+    def turn() -> None:
+        turns.append(1)
+        if going:
+            reactor.callLater(0, turn)
+
+    turn()
+    value = await decode_in_turns(body, Clock(reactor))
+    going = False
+    assert value == orjson.loads(body)
+    assert len(turns) > len(body) // large_json.TURN // 2
