@@ -263,8 +263,14 @@ class Events:
         return found
 
     def read_stream(self, entries: list[Entry]) -> None:
-        """What new events do to older ones in memory: redactions redact, relations are children."""
+        """What new events do to older ones in memory: redactions redact, relations are children.
+
+        And in a room that has become known whole, some events turn out to be refused.
+        """
         for entry in entries:
+            if entry.kind is Kind.ROOM and entry.user_id is None:
+                for nid in entry.body.get("rejected", ()):
+                    self._reject(nid)
             if entry.kind is not Kind.EVENT:
                 continue
             stored: StoredEvent = entry.body
@@ -275,6 +281,10 @@ class Events:
                 parent = self._by_nid.get(self._nid_by_id.get(to.event_id, 0))
                 if parent is not None:
                     parent.has_children = True
+
+    def _reject(self, nid: int) -> None:
+        if (stored := self._by_nid.get(nid)) is not None:
+            stored.flags |= Flags.REJECTED
 
     def _redact(self, nid: int, redaction_nid: int) -> None:
         self._redactions[nid] = redaction_nid

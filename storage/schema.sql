@@ -599,6 +599,14 @@ CREATE TABLE out_of_band (
     room_state text NOT NULL
 );
 
+CREATE TABLE partial_rooms (
+    room_nid integer NOT NULL,
+    join_nid bigint NOT NULL,
+    base bigint NOT NULL,
+    servers text[] NOT NULL,
+    completed bigint
+);
+
 CREATE TABLE presence (
     user_id text NOT NULL,
     presence text NOT NULL,
@@ -1148,6 +1156,9 @@ ALTER TABLE ONLY openid_tokens
 
 ALTER TABLE ONLY out_of_band
     ADD CONSTRAINT out_of_band_pkey PRIMARY KEY (event_nid);
+
+ALTER TABLE ONLY partial_rooms
+    ADD CONSTRAINT partial_rooms_pkey PRIMARY KEY (room_nid);
 
 ALTER TABLE ONLY presence
     ADD CONSTRAINT presence_pkey PRIMARY KEY (user_id);

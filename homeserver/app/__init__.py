@@ -309,6 +309,7 @@ async def assemble(core: Core) -> Server:
         *await notice_apis(core, users, rooms, changes),
     ]
     await rooms.presence.load()
+    await rooms.remote.completion.resume()
     appservices = await build_appservices(core, registry, users, rooms, queries)
     start_upkeep(core, users)
     sending = build_sending(core, federation, hosts)

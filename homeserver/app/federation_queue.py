@@ -111,6 +111,7 @@ def _handlers(core: Core, rooms: Rooms, encryption: Encryption, hosts: Hosts, ac
     storage = core.storage
     told_rooms = ToldRooms(
         heads=rooms.heads,
+        partial=rooms.partial,
         hosts_of=hosts.in_room,
         acls=acls,
         database=storage.database,

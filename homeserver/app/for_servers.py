@@ -81,6 +81,7 @@ class ForServers:
     def apis(self) -> Sequence[object]:
         admission = Admission(
             heads=self.rooms.heads,
+            partial=self.rooms.partial,
             hosts_of=self.hosts.in_room,
             acls=self.acls,
             server_name=self.core.server_name,

@@ -53,7 +53,7 @@ def build_reading(
     database, events = storage.database, storage.events
     heads, members, visibility = rooms.heads, rooms.members, rooms.visibility
     ignored = users.ignored.of
-    reading = Reading(heads=heads, members=members, events=events, database=database)
+    reading = Reading(heads=heads, members=members, partial=rooms.partial, events=events, database=database)
     timeline = Timeline(
         reading=reading,
         visibility=visibility,

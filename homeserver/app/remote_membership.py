@@ -46,7 +46,7 @@ class Deciding:
 def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, deciding: Deciding) -> RemoteMemberships:
     storage, clock, client = core.storage, core.clock, federation.client
     heads, members = rooms.heads, rooms.members
-    residence = Residence(heads=heads, members=members, is_local=core.is_local)
+    residence = Residence(heads=heads, members=members, partial=rooms.partial, is_local=core.is_local)
     out_of_band = OutOfBand(
         heads=heads,
         members=members,
@@ -58,6 +58,7 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
     entrance = Entrance(
         checks=rooms.remote.checks,
         rooms=rooms.remote.room_import,
+        completion=rooms.remote.completion,
         receiver=rooms.remote.receiver,
         events=storage.events,
     )
@@ -85,7 +86,13 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
                 ),
                 invites=invites,
             ),
-            candidates=Candidates(heads=heads, members=members, out_of_band=out_of_band, is_local=core.is_local),
+            candidates=Candidates(
+                heads=heads,
+                members=members,
+                partial=rooms.partial,
+                out_of_band=out_of_band,
+                is_local=core.is_local,
+            ),
             out_of_band=out_of_band,
             residence=residence,
             contents=deciding.contents,

@@ -9,7 +9,10 @@ from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.intake import Intake
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.remote.backfill import Backfill, BackfillParts
+from homeserver.services.rooms.remote.claims import Claims
+from homeserver.services.rooms.remote.completion import Completion, CompletionParts
 from homeserver.services.rooms.remote.edges import Edges
 from homeserver.services.rooms.remote.gathering import Gathering
 from homeserver.services.rooms.remote.historic import Historic, HistoricParts
@@ -19,7 +22,10 @@ from homeserver.services.rooms.remote.outliers import Outliers
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
 from homeserver.services.rooms.remote.placing import Placing, PlacingParts
 from homeserver.services.rooms.remote.receiver import Receiver
+from homeserver.services.rooms.remote.replay import Replay
+from homeserver.services.rooms.remote.resets import Resets
 from homeserver.services.rooms.remote.resolution import Resolution
+from homeserver.services.rooms.remote.rewriting import Rewriting, RewritingParts
 from homeserver.services.rooms.remote.room_import import ImportParts, RoomImport
 from homeserver.services.rooms.remote.rows import Rows
 from homeserver.services.rooms.remote.state_before import StateBefore
@@ -32,12 +38,14 @@ class RemoteRooms:
     states: StateBefore
     receiver: Receiver
     room_import: RoomImport
+    completion: Completion
+    claims: Claims
     gathering: Gathering
     rows: Rows
 
 
 def build_remote_rooms(
-    core: Core, federation: Federation, *, heads: Heads, members: Members, intake: Intake
+    core: Core, federation: Federation, *, heads: Heads, members: Members, intake: Intake, partial: PartialRooms
 ) -> RemoteRooms:
     storage, clock = core.storage, core.clock
     database, events, state_keys = storage.database, storage.events, storage.state_keys
@@ -60,6 +68,7 @@ def build_remote_rooms(
     outliers = Outliers(
         database=database, events=events, state_keys=state_keys, event_nids=intake.event_nids, clock=clock
     )
+    claims = Claims(partial=partial, states=states)
     placing = Placing(
         PlacingParts(
             heads=heads,
@@ -69,6 +78,9 @@ def build_remote_rooms(
             states=states,
             edges=Edges(database=database, events=events),
             rows=rows,
+            claims=claims,
+            resets=Resets(events=events, metrics=core.metrics),
+            metrics=core.metrics,
         )
     )
     gathering = Gathering(
@@ -103,9 +115,44 @@ def build_remote_rooms(
                 states=states,
                 placing=placing,
                 rows=rows,
+                partial=partial,
                 is_local=core.is_local,
             )
         ),
+        completion=Completion(
+            CompletionParts(
+                heads=heads,
+                members=members,
+                events=events,
+                database=database,
+                state_keys=state_keys,
+                partial=partial,
+                gathering=gathering,
+                states=states,
+                rewriting=_rewriting(core, heads, states),
+                is_local=core.is_local,
+                clock=clock,
+                tasks=core.tasks,
+            )
+        ),
+        claims=claims,
+    )
+
+
+def _rewriting(core: Core, heads: Heads, states: StateBefore) -> Rewriting:
+    storage = core.storage
+    return Rewriting(
+        RewritingParts(
+            heads=heads,
+            events=storage.events,
+            database=storage.database,
+            committer=storage.committer,
+            state_keys=storage.state_keys,
+            positions=Nids("history_positions", HISTORY_BLOCK, database=storage.database),
+            states=states,
+            replay=Replay(events=storage.events, states=states, clock=core.clock),
+            server_name=core.server_name,
+        )
     )
 
 
@@ -140,6 +187,7 @@ def build_historic(core: Core, remote: RemoteRooms, *, heads: Heads, intake: Int
             states=remote.states,
             gathering=remote.gathering,
             rows=remote.rows,
+            claims=remote.claims,
         )
     )
 

@@ -173,7 +173,14 @@ def build_room_changes(
         notice_rooms=notice_rooms,
         public_rooms=public_rooms,
         remote=remote,
-        room_state=RoomState(heads=heads, members=members, events=events, database=database, clock=core.clock),
+        room_state=RoomState(
+            heads=heads,
+            members=members,
+            partial=rooms.partial,
+            events=events,
+            database=database,
+            clock=core.clock,
+        ),
         sending=Sending(
             intake=intake,
             heads=heads,

@@ -14,6 +14,7 @@ from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.intake import Intake
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.typing import Typing
 from storage.loader import Loader
@@ -24,6 +25,7 @@ from storage.push_rules import find_rulesets
 class Rooms:
     heads: Heads
     members: Members
+    partial: PartialRooms
     imported: ImportedIds
     intake: Intake
     visibility: Visibility
@@ -41,6 +43,7 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
     database, events, stream, committer = storage.database, storage.events, storage.stream, storage.committer
     heads = Heads(database=database, events=events)
     members = Members(database=database, stream=stream)
+    partial = PartialRooms(database=database, clock=clock)
     push_rules = PushRules(
         database=database,
         committer=committer,
@@ -59,9 +62,10 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
     rooms = Rooms(
         heads=heads,
         members=members,
+        partial=partial,
         imported=ImportedIds(database=database, heads=heads),
         intake=intake,
-        remote=build_remote_rooms(core, federation, heads=heads, members=members, intake=intake),
+        remote=build_remote_rooms(core, federation, heads=heads, members=members, intake=intake, partial=partial),
         visibility=Visibility(database=database, events=events, members=members),
         receipts=Receipts(
             heads=heads, members=members, events=events, database=database, committer=committer, clock=clock
@@ -87,7 +91,7 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
         ),
     )
     # The order matters: those further down ask those further up.
-    for reader in (heads, members, push_rules, rooms.unread, rooms.typing, rooms.presence):
+    for reader in (heads, members, partial, push_rules, rooms.unread, rooms.typing, rooms.presence):
         storage.read_by(reader.read_stream)
     build_loose_ends(core, rooms.remote, heads=heads, members=members, intake=intake)
     return rooms

@@ -84,7 +84,13 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
         as_of=as_of,
         chosen=ChosenRooms(heads=heads),
         lazy_members=lazy_members,
-        alike=AlikeRooms(stream=storage.stream, heads=heads, lazy_members=lazy_members, unread=rooms.unread.counts),
+        alike=AlikeRooms(
+            stream=storage.stream,
+            heads=heads,
+            lazy_members=lazy_members,
+            unread=rooms.unread.counts,
+            partial=rooms.partial,
+        ),
         joined=JoinedRooms(
             moved=MovedRooms(stream=storage.stream, database=database, events=events),
             as_of=as_of,
@@ -100,6 +106,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
                 database=database,
                 clock=core.clock,
             ),
+            partial=rooms.partial,
         ),
         invited=InvitedRooms(
             heads=heads,

@@ -15,13 +15,14 @@ from attrs import define, field
 from homeserver.services.e2ee.own_devices import OwnDevices
 from homeserver.services.e2ee.seams import IsLocal, Json
 from matrix.ids import ServerName, UserId
-from storage import device_list_updates, remote_devices
+from storage import device_list_updates, partial_rooms, remote_devices
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.device_keys import PublishedKeys
 from storage.devices import device_ids
 from storage.events import Events, StoredEvent
 from storage.federation_queue import broadcast_edu, queue_edu
+from storage.room_servers import joined_anywhere
 
 UPDATE = "m.device_list_update"
 # Some servers still know only the second, from before it was specified.
@@ -88,11 +89,14 @@ class DeviceEdus:
             of_user.pop(entry.body.get("device_id"), None)
             of_user[entry.body.get("device_id")] = entry
         lasts = await self._database.read(device_list_updates.find_lasts, list(newest))
+        # Who is in no room has nobody to tell it to: whoever comes to share one is told of the devices then.
+        in_rooms = await self._database.read(joined_anywhere, list(newest)) if newest else set()
         for user_id, changed in newest.items():
             keys = await self._devices.keys_of(user_id)
             signing = changed.pop(None, None)
             if changed:
-                last = self._add_chain(change, user_id, keys, changed, lasts.get(user_id))
+                is_heard = user_id in in_rooms
+                last = self._add_chain(change, user_id, keys, changed, lasts.get(user_id), is_heard=is_heard)
                 change.put(device_list_updates.PUT, (user_id, last))
             if signing is not None:
                 _add_signing_keys(change, user_id, keys)
@@ -104,15 +108,18 @@ class DeviceEdus:
         keys: PublishedKeys,
         changed: "Mapping[str | None, Entry]",
         last: int | None,
+        *,
+        is_heard: bool,
     ) -> int:
-        """An update for each device; gives the id of the last."""
+        """An update for each device, if anybody hears it; gives the id of the last."""
         assert changed
         for device_id, entry in changed.items():
             assert device_id is not None
             content = self._update(user_id, keys, device_id, entry.position, last)
             if entry.body.get("deleted"):
                 content["deleted"] = True
-            broadcast_edu(change, user_id, UPDATE, content, f"{UPDATE} {device_id}")
+            if is_heard:
+                broadcast_edu(change, user_id, UPDATE, content, f"{UPDATE} {device_id}")
             last = entry.position
         assert last is not None
         return last
@@ -129,7 +136,16 @@ class DeviceEdus:
         """Who came into a room or went: a user of ours, or of another server."""
         assert entry.room_nid is not None
         if membership == "join":
-            await self._add_joined(plan.change, entry.room_nid, entry.position, user_id)
+            # As Synapse: a room that was joined with most members left out is mostly a large one, and who has no keys
+            # is no news to all of its servers. Only who was not known to be there may have missed something.
+            is_large = await self._database.read(partial_rooms.find, entry.room_nid) is not None
+            await self._add_joined(
+                plan.change,
+                entry.room_nid,
+                entry.position,
+                user_id,
+                also_without_keys=entry.kind is Kind.ROOM or not is_large,
+            )
         elif membership in ("leave", "ban"):
             if self._is_local(user_id.domain):
                 await self._drop_of_room(plan, entry.room_nid, entry.position)
@@ -143,28 +159,38 @@ class DeviceEdus:
         before = (await self._events.get([stored.replaces])).get(stored.replaces)
         return before is not None and before.event.membership == "join"
 
-    async def _add_joined(self, change: Change, room_nid: int, position: int, user_id: UserId) -> None:
+    async def _add_joined(
+        self, change: Change, room_nid: int, position: int, user_id: UserId, *, also_without_keys: bool
+    ) -> None:
         if self._is_local(user_id.domain):
             servers = await self._database.read(
                 device_list_updates.servers_new_to, self._server_name, user_id, room_nid
             )
             if servers:
-                await self._introduce(change, [user_id], servers, position)
+                await self._introduce(change, [user_id], servers, position, also_without_keys=also_without_keys)
             return
         users = await self._database.read(
             device_list_updates.users_new_to, user_id.domain, room_nid, position, MAX_USERS_TOLD
         )
         if users:
-            await self._introduce(change, users, [user_id.domain], position)
+            await self._introduce(change, users, [user_id.domain], position, also_without_keys=also_without_keys)
 
     async def _introduce(
-        self, change: Change, user_ids: Sequence[str], servers: Sequence[ServerName], position: int
+        self,
+        change: Change,
+        user_ids: Sequence[str],
+        servers: Sequence[ServerName],
+        position: int,
+        *,
+        also_without_keys: bool,
     ) -> None:
         lasts = await self._database.read(device_list_updates.find_lasts, user_ids)
         for user_id in user_ids:
             keys = await self._devices.keys_of(user_id)
-            # One without keys does too: what is told is that there is something to look at.
-            known = list(keys.devices) or await self._database.read(device_ids, user_id)
+            known: Sequence[str] = list(keys.devices)
+            if not known and also_without_keys:
+                # One without keys does too: what is told is that there is something to look at.
+                known = await self._database.read(device_ids, user_id)
             device_id = min(known, default=None)
             if device_id is None:
                 continue

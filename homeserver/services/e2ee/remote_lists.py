@@ -79,8 +79,12 @@ class RemoteLists:
         self._fetching: Shared[UserId, RemoteKeys] = Shared("remote_devices.fetch", tasks)
 
     async def kept(self, user_ids: Collection[UserId]) -> dict[str, RemoteKeys]:
-        """The keys of those users whose lists are known to be what they are."""
-        return await self._database.run(rows.find_keys, list(user_ids))
+        """The keys of those users whose lists are known to be what they are.
+
+        What is kept of who shares no room with us any more is about to be dropped.
+        """
+        sharing = await self._database.read(rows.sharing_with, self._server_name, user_ids)
+        return await self._database.run(rows.find_keys, [user_id for user_id in user_ids if user_id in sharing])
 
     async def shares_a_room(self, user_id: UserId) -> bool:
         return bool(await self._database.read(rows.sharing_with, self._server_name, [user_id]))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from homeserver.services.rooms.for_servers.acls import ServerAcls
 from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from matrix.ids import BadIdentifier, RoomId, ServerName, UserId
 from storage.database import Database
 from storage.room_servers import joined_users
@@ -17,9 +18,17 @@ HostsOf = Callable[[int], Awaitable[Collection[ServerName]]]
 
 class ToldRooms:
     def __init__(
-        self, *, heads: Heads, hosts_of: HostsOf, acls: ServerAcls, database: Database, server_name: ServerName
+        self,
+        *,
+        heads: Heads,
+        partial: PartialRooms,
+        hosts_of: HostsOf,
+        acls: ServerAcls,
+        database: Database,
+        server_name: ServerName,
     ) -> None:
         self._heads = heads
+        self._partial = partial
         self._hosts_of = hosts_of
         self._acls = acls
         self._database = database
@@ -39,7 +48,9 @@ class ToldRooms:
         return room if await self._acls.may_act(origin, room.room_id) else None
 
     async def members(self, room: RoomRow, user_ids: Collection[UserId]) -> set[str]:
-        """Those of the users who are joined to the room."""
+        """Those of the users who are joined to the room. While we do not know them, their server's word counts."""
+        if self._partial.is_partial(room.room_nid):
+            return set(user_ids)
         return await self._database.read(joined_users, room.room_nid, list(user_ids)) if user_ids else set()
 
 

@@ -22,6 +22,7 @@ from storage.appservice_reading import announce_aliases
 from storage.change import AlreadyThere, Change, Row, Statement
 from storage.commit import Committer
 from storage.database import Database
+from storage.room_servers import find_servers
 
 
 @frozen
@@ -81,7 +82,8 @@ class Aliases:
         row = await self.find(alias)
         if row is None:
             raise NotFound(f"Room alias {alias} not found.")
-        others = {user_id.domain for user_id in await self._members.joined(row.room_nid)} - {self._server_name}
+        servers = await self._database.read(find_servers, [row.room_nid])
+        others = servers[row.room_nid].servers - {self._server_name}
         return Resolved(row.room_id, [self._server_name, *sorted(others)])
 
     async def of_room(self, room_nid: int) -> list[RoomAlias]:

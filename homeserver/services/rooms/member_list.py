@@ -66,6 +66,8 @@ class MemberList:
     async def events(self, user_id: UserId, room_id: RoomId, query: MemberQuery) -> list[bytes]:
         """The member events as a JSON array in pieces: now, when the user left, or at a token. Raises: Forbidden."""
         view = await self._reading.view(user_id, room_id)
+        if view.until is None:
+            await self._reading.whole(view.room_nid)
         stored = (await self._events.get(await self._nids(view, query.at))).values()
         return await self._written(one for one in stored if query.wants(one.event.membership))
 
@@ -74,6 +76,7 @@ class MemberList:
         room = await self._heads.find_room(room_id)
         if room is None or not await self._members.is_joined(user_id, room.room_nid):
             raise Forbidden(f"User {user_id} not in room {room_id}")
+        await self._reading.whole(room.room_nid)
         head = await self._heads.get(room_id)
         users = await self._members.joined(room.room_nid)
         events = await self._heads.state_events(head, [(MEMBER, user) for user in users])

@@ -118,6 +118,8 @@ class Membership:
             joined = await self._remote.join(wish, via)
             if joined is not None:
                 return joined
+        if await self._residence.must_ask(wish.target, wish.room_id):
+            return await self._remote.join_by_others(wish, via)
         try:
             return await self._local.change(wish)
         except CannotGrant as error:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from matrix.errors import Forbidden
 from matrix.ids import RoomId, UserId
 from matrix.visibility import HISTORY_VISIBILITY, visibility_of
@@ -29,9 +30,12 @@ class View:
 
 
 class Reading:
-    def __init__(self, *, heads: Heads, members: Members, events: Events, database: Database) -> None:
+    def __init__(
+        self, *, heads: Heads, members: Members, partial: PartialRooms, events: Events, database: Database
+    ) -> None:
         self._heads = heads
         self._members = members
+        self._partial = partial
         self._events = events
         self._database = database
 
@@ -50,6 +54,10 @@ class Reading:
         if not await self._was_joined(room.room_nid, user_id):
             raise _not_there(user_id, room_id)
         return View(room.room_nid, room_id, own.position)
+
+    async def whole(self, room_nid: int) -> None:
+        """Comes back when all members of the room are known. Raises: MatrixError 503, if that takes too long."""
+        await self._partial.whole(room_nid)
 
     async def _is_world_readable(self, room_id: RoomId) -> bool:
         stored = await self._heads.state_event(await self._heads.get(room_id), *HISTORY_VISIBILITY)

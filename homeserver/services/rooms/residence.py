@@ -5,16 +5,18 @@ Source: server-server API, "Joining Rooms".
 
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.restricted_joins import IsLocal
 from matrix.auth_needs import CREATE
 from matrix.events import Event
-from matrix.ids import RoomId
+from matrix.ids import RoomId, UserId
 
 
 class Residence:
-    def __init__(self, *, heads: Heads, members: Members, is_local: IsLocal) -> None:
+    def __init__(self, *, heads: Heads, members: Members, partial: PartialRooms, is_local: IsLocal) -> None:
         self._heads = heads
         self._members = members
+        self._partial = partial
         self._is_local = is_local
 
     async def is_here(self, room_id: RoomId) -> bool:
@@ -29,7 +31,17 @@ class Residence:
                 if self._is_local(user_id.domain):
                     return True
                 has_others = True
+        if self._partial.is_partial(room.room_nid):
+            # There are others, whoever they are.
+            return False
         return not has_others and await self._knows_state(room.room_nid)
+
+    async def must_ask(self, user_id: UserId, room_id: RoomId) -> bool:
+        """Are we in the room, but do not know what it has to say of a user who is not joined?"""
+        room = await self._heads.find_room(room_id)
+        if room is None or not self._partial.is_partial(room.room_nid):
+            return False
+        return not await self._members.is_joined(user_id, room.room_nid)
 
     async def version_of(self, room_id: RoomId) -> str | None:
         """The version of a room that we are or were in; what an invite says of one is only its sender's word."""

@@ -10,6 +10,7 @@ from attrs import frozen
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.serialise import Around, event_bytes
 from matrix.errors import Forbidden, NotFound
 from matrix.events import StateKey
@@ -34,16 +35,26 @@ class _View:
 class RoomState:
     """Everything raises Forbidden for who neither is nor was in the room, and may not look in; NotFound."""
 
-    def __init__(self, *, heads: Heads, members: Members, events: Events, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        heads: Heads,
+        members: Members,
+        partial: PartialRooms,
+        events: Events,
+        database: Database,
+        clock: Clock,
+    ) -> None:
         self._heads = heads
         self._members = members
+        self._partial = partial
         self._events = events
         self._database = database
         self._clock = clock
 
     async def all(self, user_id: UserId, room_id: RoomId) -> list[bytes]:
         """The whole state as a JSON array, in pieces."""
-        view = await self._view(user_id, room_id)
+        view = await self._whole(await self._view(user_id, room_id), user_id, room_id)
         if view.position is None:
             nids: Iterable[int] = list(view.head.state.values())
         else:
@@ -53,6 +64,8 @@ class RoomState:
     async def one(self, user_id: UserId, room_id: RoomId, event_type: str, state_key: str) -> StoredEvent:
         view = await self._view(user_id, room_id)
         key: StateKey = (event_type, state_key)
+        if event_type == "m.room.member" and key not in view.head.state:
+            view = await self._whole(view, user_id, room_id)
         if view.position is None:
             stored = await self._heads.state_event(view.head, *key)
         else:
@@ -87,6 +100,13 @@ class RoomState:
         if not await self._was_joined(room.room_nid, user_id):
             raise _not_there()
         return _View(head, own.position)
+
+    async def _whole(self, view: _View, user_id: UserId, room_id: RoomId) -> _View:
+        """Once all members are known. Who has left is shown what was known."""
+        if view.position is not None or not self._partial.is_partial(view.head.room_nid):
+            return view
+        await self._partial.whole(view.head.room_nid)
+        return await self._view(user_id, room_id)
 
     async def _was_joined(self, room_nid: int, user_id: UserId) -> bool:
         """Who only declined an invite has never been there."""

@@ -13,6 +13,7 @@ from attrs import frozen
 from homeserver.runtime.caches import Lru
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import RoomsOfUser
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.serialise import Around, event_bytes
 from homeserver.services.sync.answer import Answer, RoomAnswer, with_unread
 from homeserver.services.sync.lazy_members import LazyMembers
@@ -43,8 +44,17 @@ class _Part:
 
 
 class AlikeRooms:
-    def __init__(self, *, stream: Stream, heads: Heads, lazy_members: LazyMembers, unread: UnreadCounts) -> None:
+    def __init__(
+        self,
+        *,
+        stream: Stream,
+        heads: Heads,
+        lazy_members: LazyMembers,
+        unread: UnreadCounts,
+        partial: PartialRooms,
+    ) -> None:
         self._stream = stream
+        self._partial = partial
         self._heads = heads
         self._lazy_members = lazy_members
         self._unread = unread
@@ -68,7 +78,7 @@ class AlikeRooms:
         if not _takes_all(window.request.filter):
             return {}
         moved = [room_nid for room_nid in digest.rooms if room_nid in rooms]
-        if len(moved) > MAX_ROOMS:
+        if len(moved) > MAX_ROOMS or self._partial.hidden(moved, window.upto):
             return {}
         parts = {}
         for room_nid in moved:

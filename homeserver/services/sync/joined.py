@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.sync.as_of import AsOf
 from homeserver.services.sync.moved import MovedRooms, RoomMoved
 from homeserver.services.sync.plan import Plan, newest_state
@@ -27,7 +28,10 @@ Memberships = Mapping[int, Membership]
 class JoinedRooms:
     """`plans` and `left` say what of the user's rooms is to be told."""
 
-    def __init__(self, *, moved: MovedRooms, as_of: AsOf, since: RoomsSince, whole: WholeRooms) -> None:
+    def __init__(
+        self, *, moved: MovedRooms, as_of: AsOf, since: RoomsSince, whole: WholeRooms, partial: PartialRooms
+    ) -> None:
+        self._partial = partial
         self._moved = moved
         self._as_of = as_of
         self._since = since
@@ -35,19 +39,13 @@ class JoinedRooms:
 
     async def plans(self, window: Window, rooms: Memberships, also: set[int]) -> list[Plan]:
         """For the rooms that the user is joined to. `also`: rooms to be told though nothing moved in them."""
+        if hidden := self._hidden(window, rooms):
+            rooms = {nid: row for nid, row in rooms.items() if nid not in hidden}
         if window.is_initial:
             return await self._whole.plans(window, rooms, {})
         if window.request.full_state:
             return await self._whole.plans(window, rooms, await self._moved.find(window, rooms.keys(), 0))
-        new: dict[int, Membership] = {}
-        away = set()
-        for room_nid, row in rooms.items():
-            if row.position > window.since:
-                past = await self._as_of.own_past(row, window.since)
-                if not past.was_joined:
-                    new[room_nid] = row
-                elif past.has_been_away:
-                    away.add(room_nid)
+        new, away = await self._come(window, rooms)
         known = {nid: row for nid, row in rooms.items() if nid not in new} if new else rooms
         moved = await self._moved.find(window, known.keys(), window.request.filter.timeline_limit)
         for room_nid in also & known.keys():
@@ -58,6 +56,28 @@ class JoinedRooms:
         if new:
             plans += await self._whole.plans(window, new, await self._moved.find(window, new.keys(), 0))
         return plans
+
+    async def _come(self, window: Window, rooms: Memberships) -> tuple[dict[int, Membership], set[int]]:
+        """The rooms that are new to the client, and those in which the user was not for a part of the window."""
+        new: dict[int, Membership] = {}
+        away = set()
+        for room_nid, row in rooms.items():
+            if row.position > window.since:
+                past = await self._as_of.own_past(row, window.since)
+                if not past.was_joined:
+                    new[room_nid] = row
+                elif past.has_been_away:
+                    away.add(room_nid)
+        if not window.request.filter.lazy_load_members:
+            # A client that wants all members has not been shown the room before.
+            new |= {nid: rooms[nid] for nid in self._partial.completed_since(rooms, window.since)}
+        return new, away
+
+    def _hidden(self, window: Window, rooms: Memberships) -> set[int]:
+        """Rooms whose members are not all known are not for clients that want them all."""
+        if window.request.filter.lazy_load_members:
+            return set()
+        return self._partial.hidden(rooms.keys(), window.upto)
 
     async def left(self, window: Window, rooms: Memberships) -> list[Plan]:
         """For the rooms that the user is no longer in: what happened until then."""

@@ -83,7 +83,8 @@ class LazyMembers:
 
     async def summarise(self, window: Window, plan: Plan) -> None:
         """Adds the summary, if it has changed or the client has none."""
-        has_changed = plan.whole or plan.moved.has_gap or any(one.event.type == MEMBER for one in plan.moved.events)
+        is_other = plan.moved.has_gap or plan.moved.is_resolved
+        has_changed = plan.whole or is_other or any(one.event.type == MEMBER for one in plan.moved.events)
         if has_changed and plan.membership.membership == "join":
             head = (await self._heads.get_many([plan.room_nid]))[plan.room_nid]
             plan.summary = await self._summaries.of(head, window.user_id)

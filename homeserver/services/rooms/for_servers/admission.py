@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from homeserver.services.rooms.for_servers.acls import ServerAcls
 from homeserver.services.rooms.heads import Heads
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from matrix.errors import Forbidden, NotFound
 from matrix.ids import RoomId, ServerName
 from storage.rooms import RoomRow
@@ -18,8 +19,17 @@ HostsOf = Callable[[int], Awaitable[Collection[ServerName]]]
 class Admission:
     """Everything raises NotFound for a room that we do not know, and Forbidden."""
 
-    def __init__(self, *, heads: Heads, hosts_of: HostsOf, acls: ServerAcls, server_name: ServerName) -> None:
+    def __init__(
+        self,
+        *,
+        heads: Heads,
+        partial: PartialRooms,
+        hosts_of: HostsOf,
+        acls: ServerAcls,
+        server_name: ServerName,
+    ) -> None:
         self._heads = heads
+        self._partial = partial
         self._hosts_of = hosts_of
         self._acls = acls
         self._server_name = server_name
@@ -30,6 +40,8 @@ class Admission:
         await self.check_acl(origin, room_id)
         if not await self.is_resident(row.room_nid):
             raise NotFound("Not an active room on this server")
+        if self._partial.is_partial(row.room_nid):
+            raise NotFound("This server does not know all of the room yet")
         return row
 
     async def to_member(self, origin: ServerName, room_id: RoomId) -> RoomRow:
@@ -40,6 +52,10 @@ class Admission:
             raise Forbidden("Host not in room.")
         await self.check_acl(origin, room_id)
         return row
+
+    async def whole(self, row: RoomRow) -> None:
+        """Comes back when all of the room's state is known here. Raises: MatrixError 503, if that takes too long."""
+        await self._partial.whole(row.room_nid)
 
     async def check_acl(self, origin: ServerName, room_id: RoomId) -> None:
         if not await self._acls.may_act(origin, room_id):

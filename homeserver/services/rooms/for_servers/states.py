@@ -41,6 +41,7 @@ class States:
 
     async def at(self, origin: ServerName, room_id: RoomId, event_id: EventId) -> PastState:
         """Before the event. Raises: NotFound, Forbidden."""
+        await self._admission.whole(await self._admission.to_member(origin, room_id))
         stored = await self._event(origin, room_id, event_id)
         nids = await self.numbers_before(stored)
         return PastState(nids, await self.chain_of(nids))

@@ -8,6 +8,7 @@ from attrs import frozen
 from federation.outbound.errors import RemoteError
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.remote.arrival import ACCEPTED, Arrival, Verdict, rejected
+from homeserver.services.rooms.remote.claims import Claims
 from homeserver.services.rooms.remote.gathering import Budget, Gathering
 from homeserver.services.rooms.remote.judging import (
     check_by_auth_events,
@@ -37,6 +38,7 @@ class HistoricParts:
     states: StateBefore
     gathering: Gathering
     rows: Rows
+    claims: Claims
 
 
 class Historic:
@@ -77,6 +79,7 @@ class Historic:
         after_prev = [graph.after(one.nid) for one in prev.values() if one.nid in graph.standings]
         states = [*after_prev, *(difference(base, state) for state in arrival.told.values())]
         before = await parts.states.resolve(settled.head, base, states or [difference(base, {})])
+        before = (await parts.claims.add(settled.head, base, arrival, before)).before
         judged_by = await parts.states.events_of(base, before, keys_judging(event))
         verdict = _judge(arrival, judged_by)
         nid = known.nid if known is not None else await self._number(arrival)

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from homeserver.runtime.metrics import Metrics
 from homeserver.services.rooms.heads import Extremity, Head, Heads
 from homeserver.services.rooms.remote.arrival import (
     ACCEPTED,
@@ -27,6 +28,7 @@ from homeserver.services.rooms.remote.arrival import (
     soft_failed,
     verdict_of,
 )
+from homeserver.services.rooms.remote.claims import Claims
 from homeserver.services.rooms.remote.edges import Edges
 from homeserver.services.rooms.remote.judging import (
     check_by_auth_events,
@@ -34,6 +36,7 @@ from homeserver.services.rooms.remote.judging import (
     is_outlier,
     keys_judging,
 )
+from homeserver.services.rooms.remote.resets import Resets
 from homeserver.services.rooms.remote.rows import Placed, Rows
 from homeserver.services.rooms.remote.state_before import Settled, StateBefore, difference
 from matrix.errors import AuthRuleFailed, Forbidden, MatrixError
@@ -58,6 +61,9 @@ class PlacingParts:
     states: StateBefore
     edges: Edges
     rows: Rows
+    claims: Claims
+    resets: Resets
+    metrics: Metrics
 
 
 @frozen(eq=False)
@@ -77,6 +83,11 @@ class Placing:
         self._states = parts.states
         self._edges = parts.edges
         self._rows = parts.rows
+        self._claims = parts.claims
+        self._resets = parts.resets
+        self._outcomes = parts.metrics.counter(
+            "remote_events", "Events of other servers by what became of them", ["outcome"]
+        )
 
     async def place(self, arrival: Arrival, *, strict: bool = False) -> tuple[StoredEvent, Verdict]:
         """The event as it is stored, and why it was not accepted if so. One that is there already is no work.
@@ -104,6 +115,7 @@ class Placing:
                 self._undo(decided)
                 raise
             else:
+                self._outcomes.labels(decided.verdict.outcome.name.lower()).inc()
                 if decided.head is None:
                     # Memory may have it as an outlier.
                     self._events.forget(decided.stored)
@@ -163,6 +175,8 @@ class Placing:
         told = [difference(head.state, state) for state in arrival.told.values()]
         after_prev = [graph.after(stored.nid) for stored in prev.values() if stored.nid in graph.standings]
         before = await self._states.resolve(head, head.state, [*after_prev, *told] or [difference(head.state, {})])
+        claimed = await self._claims.add(head, head.state, arrival, before)
+        before = claimed.before
         judged_by = await self._states.events_of(head.state, before, keys_judging(event))
         verdict = by_auth
         if verdict is ACCEPTED:
@@ -178,6 +192,7 @@ class Placing:
             judged_by=judged_by,
             before=before,
             bases={settled.position: {}, **graph.bases},
+            claimed=claimed.unknown,
         )
         if verdict is not ACCEPTED:
             change = Change()
@@ -191,15 +206,17 @@ class Placing:
             check_by_state(arrival.event, judged_by)
         except AuthRuleFailed as error:
             return rejected(error)
-        # After a gap our own view of the room may be old, but gaps are easy to make: both count, as in Synapse.
-        now: Changes = {}
-        if arrival.told:
-            now = await self._states.resolve(head, head.state, [{}, before])
-        current = await self._states.events_of(head.state, now, keys_judging(arrival.event))
-        try:
-            check_by_state(arrival.event, current)
-        except AuthRuleFailed as error:
-            return soft_failed(error)
+        # In a room that is known in part, what it is now we do not know either: as Synapse.
+        if not self._claims.count_in(head.room_nid):
+            # After a gap our own view of the room may be old, but gaps are easy to make: both count, as in Synapse.
+            now: Changes = {}
+            if arrival.told:
+                now = await self._states.resolve(head, head.state, [{}, before])
+            current = await self._states.events_of(head.state, now, keys_judging(arrival.event))
+            try:
+                check_by_state(arrival.event, current)
+            except AuthRuleFailed as error:
+                return soft_failed(error)
         return ACCEPTED if arrival.refused is None else Verdict(Outcome.SOFT_FAILED, arrival.refused)
 
     async def _join(self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent]) -> _Decided:
@@ -212,6 +229,8 @@ class Placing:
             states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]
             new = {stored.nid: [one.nid for one in placed.arrival.auth]}
             changes = await self._states.resolve(head, head.state, states, new)
+            others = {key: nid for key, nid in changes.items() if nid != stored.nid}
+            await self._resets.look(head, others, event)
             change = Change()
             await self._rows.join(change, placed, stored, head, changes)
         except BaseException:

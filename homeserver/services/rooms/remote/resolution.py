@@ -42,6 +42,7 @@ class Resolution:
         self._events = events
         self._on_thread = on_thread
         self._count = metrics.counter("state_resolutions", "State resolutions in which something was in conflict")
+        self._seconds = metrics.histogram("state_resolution_seconds", "How long they take, all loading included")
 
     async def resolve(
         self, version: RoomVersion, base: State, states: Sequence[Changes], new: AuthGraph | None = None
@@ -59,7 +60,8 @@ class Resolution:
         if any(conflicted):
             self._count.inc()
             rest = _Unconflicted(base, unconflicted, lacking)
-            resolved = await self._resolve_conflicts(version, rest, conflicted, new or {})
+            with self._seconds.time():
+                resolved = await self._resolve_conflicts(version, rest, conflicted, new or {})
         changes = {**dict.fromkeys(lacking, ABSENT), **unconflicted, **resolved}
         return _normal(base, changes)
 

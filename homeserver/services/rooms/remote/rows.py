@@ -1,6 +1,6 @@
 """What an event of another server is in the database: rows for a change, once it is decided what becomes of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -29,7 +29,8 @@ class Placed:
     """An event and its place: what it follows, and by what it was judged.
 
     `known`: the row that it has as an outlier. `before`: off the line, what the state before it has in place of the
-    head's; `bases`: what the states after some positions have in place of the head's.
+    head's; `bases`: what the states after some positions have in place of the head's. `claimed`: what of `before` only
+    the event itself says, in a room that is not known whole.
     """
 
     arrival: Arrival
@@ -40,6 +41,7 @@ class Placed:
     judged_by: Mapping[StateKey, StoredEvent]
     before: Changes = field(factory=dict)
     bases: Mapping[int, Changes] = field(factory=dict)
+    claimed: Collection[StateKey] = ()
 
     @property
     def is_off_line(self) -> bool:
@@ -82,7 +84,8 @@ class Rows:
         stored.replaces = (head.state.get(event.key) if is_state_now else ABSENT) if event.is_state else None
         others = {key: nid for key, nid in changes.items() if nid != stored.nid}
         if others or placed.arrival.told:
-            await self.announce_resolved(change, head.room_nid, head.state, others, gap=bool(placed.arrival.told))
+            body = {"gap": bool(placed.arrival.told)}
+            await self.announce_resolved(change, head.room_nid, head.state, others, body, claimed=placed.claimed)
         await self.put_delta(change, placed, head.state)
         await self.accept(change, placed, stored)
 
@@ -135,18 +138,19 @@ class Rows:
         room_nid: int,
         before: Mapping[StateKey, int],
         changes: Changes,
+        body: Mapping[str, Any],
         *,
-        gap: bool = False,
-        is_whole: bool = False,
+        claimed: Collection[StateKey] = (),
     ) -> At:
         """What is the room's state from here on without an event that says so, and whose memberships that changes.
 
-        `is_whole`: there is more to it than these changes, so that all caches of the room are to be dropped.
+        `body` of the entry: `gap`; `whole`, if there is more to it than these changes, so that all caches of the room
+        are to be dropped. `claimed`: memberships that nobody but an event's own server vouches for.
         """
-        told = await self._memberships(before, changes)
+        told = await self._memberships(before, {key: nid for key, nid in changes.items() if key not in claimed})
         few = {user: list(value) for user, value in told.items()} if len(told) <= MAX_TOLD else None
-        body = {"resolved": True, "memberships": few, "whole": is_whole or few is None, "gap": gap}
-        entry = Entry(Kind.ROOM, room_nid, body=body)
+        whole = bool(body.get("whole")) or few is None
+        entry = Entry(Kind.ROOM, room_nid, body={**body, "resolved": True, "memberships": few, "whole": whole})
         at = change.announce(entry)
         key_nids = await self._state_keys.nids(changes) if changes else {}
         for key, nid in changes.items():

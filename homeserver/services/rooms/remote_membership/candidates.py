@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
+from homeserver.services.rooms.partial_rooms import PartialRooms
 from homeserver.services.rooms.remote_membership.out_of_band import OutOfBand
 from homeserver.services.rooms.restricted_joins import IsLocal
 from matrix.ids import RoomId, ServerName, UserId
@@ -20,9 +21,12 @@ MAX_FORMER = 5
 class Candidates:
     """`is_local` is asked of server names: we are no candidate."""
 
-    def __init__(self, *, heads: Heads, members: Members, out_of_band: OutOfBand, is_local: IsLocal) -> None:
+    def __init__(
+        self, *, heads: Heads, members: Members, partial: PartialRooms, out_of_band: OutOfBand, is_local: IsLocal
+    ) -> None:
         self._heads = heads
         self._members = members
+        self._partial = partial
         self._out_of_band = out_of_band
         self._is_local = is_local
 
@@ -46,6 +50,8 @@ class Candidates:
         room = await self._heads.find_room(room_id)
         if room is None:
             return []
+        if servers := await self._partial.servers_of(room.room_nid):
+            return list(servers[: MAX_FORMER + 1])
         counted = Counter(user_id.domain for user_id in await self._members.joined(room.room_nid))
         return [server for server, _ in counted.most_common(MAX_FORMER + 1)]
 

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from federation.outbound.client import FederationClient
 from federation.outbound.errors import BadAnswer
+from homeserver.services.rooms.remote.completion import Completion
 from homeserver.services.rooms.remote.pdu_checks import Faulty, PduChecks
 from homeserver.services.rooms.remote.receiver import Receiver
 from homeserver.services.rooms.remote.room_import import RoomImport
@@ -19,8 +20,11 @@ from homeserver.services.rooms.remote_membership.handshake import Handshake
 from homeserver.services.rooms.remote_membership.template import AUTHORISED_VIA, Wanted
 from matrix.errors import Forbidden
 from matrix.events import Event, Json
-from matrix.ids import EventId, RoomId, ServerName, UserId
+from matrix.ids import BadIdentifier, EventId, RoomId, ServerName, UserId
 from storage.events import Events
+
+# As many as no room has.
+MAX_SERVERS = 100_000
 
 
 @frozen(kw_only=True)
@@ -29,6 +33,7 @@ class Entrance:
 
     checks: PduChecks
     rooms: RoomImport
+    completion: Completion
     receiver: Receiver
     events: Events
 
@@ -58,7 +63,7 @@ class RemoteJoins:
 
     async def _join(self, server: ServerName, wanted: Wanted, content: Json, *, is_here: bool) -> EventId:
         event = await self._handshake.prepare(server, wanted, content)
-        answer = await self._client.send_join(server, event.room_id, event.event_id, event.pdu)
+        answer = await self._client.send_join(server, event.room_id, event.event_id, event.pdu, omit_members=True)
         event = await self._accepted(server, event, answer)
         if is_here:
             await self._receive(server, event)
@@ -73,6 +78,7 @@ class RemoteJoins:
             raise BadAnswer(server, "the room does not allow the join that it gave")
 
     async def _import(self, server: ServerName, event: Event, answer: Json) -> None:
+        servers = _servers(server, answer) if answer.get("members_omitted") is True else None
         try:
             await self._entrance.rooms.import_room(
                 version=event.version,
@@ -81,10 +87,13 @@ class RemoteJoins:
                 state=answer["state"],
                 auth_chain=answer["auth_chain"],
                 origin=server,
+                servers=servers,
             )
         except Forbidden as error:
             # It has let the user in, and shows a room that does not.
             raise BadAnswer(server, error.message) from error
+        if servers is not None:
+            await self._entrance.completion.begin(event.room_id)
 
     async def _accepted(self, server: ServerName, event: Event, answer: Json) -> Event:
         """The join as the other server passes it on. For a restricted join only that one has all signatures."""
@@ -97,3 +106,17 @@ class RemoteJoins:
         if isinstance(checked, Faulty) or checked.event_id != event.event_id:
             raise BadAnswer(server, "the join came back as another event")
         return checked
+
+
+def _servers(server: ServerName, answer: Json) -> list[ServerName]:
+    """Who is in the room, first the one that says so. Raises: BadAnswer."""
+    listed = answer.get("servers_in_room")
+    if not isinstance(listed, list) or len(listed) > MAX_SERVERS:
+        raise BadAnswer(server, "it left members out, and does not say which servers are in the room")
+    found = [server]
+    for name in listed:
+        try:
+            found.append(ServerName.parse(name if isinstance(name, str) else ""))
+        except BadIdentifier:
+            continue
+    return list(dict.fromkeys(found))

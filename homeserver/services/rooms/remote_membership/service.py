@@ -18,7 +18,7 @@ from homeserver.services.rooms.remote_membership.leaves import RemoteLeaves
 from homeserver.services.rooms.remote_membership.out_of_band import OPEN, Known, OutOfBand
 from homeserver.services.rooms.remote_membership.room_sizes import RoomSizes
 from homeserver.services.rooms.residence import Residence
-from matrix.errors import Forbidden, NotFound
+from matrix.errors import Forbidden, MatrixError, NotFound
 from matrix.events import Event
 from matrix.ids import EventId, ServerName
 
@@ -64,13 +64,24 @@ class RemoteMembership:
             if await self._residence.is_here(wish.room_id):
                 return None
             await self._charge(wish)
-            return await self._ways.joins.join(wish.target, wish.room_id, content, servers, is_here=False)
+            try:
+                return await self._ways.joins.join(wish.target, wish.room_id, content, servers, is_here=False)
+            except MatrixError as error:
+                known = await self._out_of_band.find(wish.target, wish.room_id) if error.status >= 500 else None
+                if known is not None and known.event.membership == "ban":
+                    # For all that we know it is no wonder.
+                    raise Forbidden("The user is banned from the room") from error
+                raise
 
     async def join_by_grant(self, wish: Wish, servers: Sequence[ServerName]) -> EventId:
         """Into a restricted room that we are in, but in which only users of these servers may let anybody in."""
         content = await self._contents.of(wish.target, "join", wish.added)
         await self._charge(wish)
         return await self._ways.joins.join(wish.target, wish.room_id, content, servers, is_here=True)
+
+    async def join_by_others(self, wish: Wish, via: Sequence[ServerName]) -> EventId:
+        """Into a room that we are in, but do not know all of yet: who may come in is for others to say."""
+        return await self.join_by_grant(wish, await self._candidates_for(wish, via))
 
     async def knock(self, wish: Wish, via: Sequence[ServerName]) -> EventId | None:
         """Raises: MatrixError."""
