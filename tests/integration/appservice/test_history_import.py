@@ -7,6 +7,9 @@ import pytest
 
 from tests.integration.appservice.bridge import BOT, GHOST, IRC, Bridge, Start, refusal, write
 from tests.integration.appservice.listening import Town, bridge_of, is_taken_up, told_all
+from tests.support.consistency import faults
+from tests.support.fake_service import until
+from tests.support.federation import Network
 from tests.support.homeserver import Client, Response, q
 
 OTHER_GHOST = "@_irc_bob:hearth.test"
@@ -83,6 +86,7 @@ async def test_older_messages_come_before_the_first_in_their_order(
     told = {one["content"].get("body"): one for one in await portal.history()}
     assert [told[body]["origin_server_ts"] for body in "1234"] == [1, 2, 3, 4]
     assert [told[body]["sender"] for body in "1234"] == [GHOST, BOT, GHOST, OTHER_GHOST]
+    assert faults(portal.bridge.hs.dsn) == []
 
 
 async def test_history_is_told_in_no_sync_and_changes_nothing_of_the_room(
@@ -274,3 +278,31 @@ async def test_the_bridge_hears_of_its_events_by_the_ids_that_it_has_chosen(town
     # Clients are told what is.
     (seen,) = (one for one in await portal.history() if one["type"] == "m.reaction")
     assert seen["content"]["m.relates_to"]["event_id"] == real
+
+
+async def test_other_servers_are_told_nothing_of_history_and_the_room_goes_on(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "registration.yaml").write_text(IRC)
+    here = await network.start("hearth.test", f"app_service_config_files: [{tmp_path / 'registration.yaml'}]\n")
+    there = await network.start("two.test")
+    bridge, alice, bob = Bridge(here), await here.register("alice"), await there.register("bob")
+    room = (await bridge.ok("POST", "/createRoom", {"preset": "private_chat", "invite": [bob.user_id]}))["room_id"]
+    await bridge.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": alice.user_id})
+    await alice.join(room)
+    await until(lambda: there.rows("SELECT 1 FROM out_of_band"))
+    await bob.ok("POST", f"/join/{q(room)}", {}, server_name="hearth.test", via="hearth.test")
+    await bridge.send(room, BOT, "now")
+    portal = Portal(bridge, room, alice)
+    (imported,) = await portal.put(old("1", 1))
+    after = await bridge.send(room, BOT, "after")
+    await until(lambda: there.rows("SELECT 1 FROM events WHERE event_id = %s", after))
+    reply = await bob.send(room, "hello")
+    await until(lambda: here.rows("SELECT 1 FROM events WHERE event_id = %s", reply))
+    assert await portal.bodies() == ["1", "now", "after", "hello"]
+    assert await portal.bodies(bob) == ["now", "after", "hello"]
+    # Who asks for it gets it, and finds it in order.
+    await bob.send_event(
+        room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": imported, "key": "+"}}
+    )
+    for hs in (here, there):
+        assert faults(hs.dsn) == []
+        assert hs.rows("SELECT count(*) FROM events WHERE flags & 1 <> 0") == [(0,)]
