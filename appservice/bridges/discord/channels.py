@@ -81,8 +81,13 @@ class Channels:
         guild = self._directory.guilds.get(str(found.get("guild_id")))
         if guild is None or found.get("type") not in SHOWN:
             raise ChannelGone(channel, "this is no channel that can be bridged")
+        return await self.as_it_is(found, guild)
+
+    async def as_it_is(self, found: Json, guild: Guild) -> Channel:
+        """With members and pins, which its own JSON does not tell."""
         members = await self._members_in(guild, found)
-        pins = await self.pins(channel)
+        has_pins = found.get("last_pin_timestamp", "unknown") is not None
+        pins = await self.pins(ChannelId(str(found["id"]))) if has_pins else ()
         return self.brief(found, guild, members=members, pins=pins)
 
     def brief(
@@ -163,6 +168,10 @@ class Channels:
                 break
             after = str(page[-1]["user"]["id"])
         return found
+
+    def forget_members(self, guild_id: str) -> None:
+        """Something may have been missed: they are read again when they are needed."""
+        self._members.pop(guild_id, None)
 
     def saw_member(self, guild_id: str, member: Json, *, is_gone: bool = False) -> None:
         """The gateway told of one."""

@@ -215,9 +215,10 @@ class Reading:
             for each in self._directory.channels_of(guild.id)
             if each.get("type") == CATEGORY
         ]
-        if self._directory.guilds[guild.id].roles:
-            await self._channels.members(guild)
-        events += [ChannelChanged(channel=self._channels.brief(each, guild)) for each in await self._of(guild.id)]
+        # Who came and went, what was pinned, while nobody told us: all of it is compared.
+        self._channels.forget_members(guild.id)
+        for each in await self._of(guild.id):
+            events.append(ChannelChanged(channel=await self._channels.as_it_is(each, guild)))
         return events
 
     async def _of(self, guild_id: str) -> Sequence[Json]:

@@ -109,6 +109,34 @@ async def test_what_happened_on_discord_while_the_bridge_was_dead_is_made_up_for
 
 
 @inlined
+async def test_threads_pins_names_and_members_of_meanwhile_are_made_up_for(town: Town) -> None:
+    dora = town.discord.person("dora", "Dora")
+    alice, room = await opened(town)
+    root = town.discord.post(town.garden, town.carol, "root")
+    event = await town.says(alice, room, "root")
+    thread = town.discord.thread(town.garden, town.carol, "branch", root)
+    town.discord.post(thread, town.carol, "leaf")
+    await town.says(alice, room, "leaf")
+    await town.process.kill()
+    town.discord.post(thread, town.carol, "fallen leaf")
+    town.discord.pin(root, town.carol)
+    town.discord.set_channel(town.garden, name="park")
+    town.discord.join(town.guild, dora)
+    await town.restart()
+    fallen = await town.says(alice, room, "fallen leaf")
+    assert fallen["content"]["m.relates_to"]["event_id"] == event["event_id"]
+
+    async def is_made_up_for() -> bool:
+        pins = await town.state(alice, room, "m.room.pinned_events") or {}
+        name = await town.state(alice, room, "m.room.name")
+        member = await town.state(alice, room, "m.room.member", town.ghost(dora)) or {}
+        found = (pins.get("pinned"), name["name"], member.get("membership"))
+        return bool(found == ([event["event_id"]], "park", "join"))
+
+    await town.eventually(is_made_up_for, "pins, name, member")
+
+
+@inlined
 async def test_what_was_said_in_matrix_while_the_bridge_was_dead_is_sent_in_order(town: Town) -> None:
     alice, room = await opened(town)
     await town.process.kill()
