@@ -1,0 +1,193 @@
+"""What a message costs in a bridge: CPU of the bridge's process, with its homeserver in another.
+
+    python -m benchmarks.bench_bridge [MESSAGES]
+
+A real Hearth and a PostgreSQL of its own; the network is in memory and costs next to nothing. Both directions, in ten
+channels, at 100 messages a second and as fast as it goes.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+
+from tests.support.processes import HearthProcess, HttpClient, free_port
+
+CHANNELS = 10
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        hearth = HearthProcess(directory, None)
+        hearth.start()
+        try:
+            for direction in ("in", "out"):
+                for rate in (100.0, 0.0):
+                    _show(direction, rate, _measure(directory, hearth, direction, rate, count))
+        finally:
+            hearth.end()
+
+
+def _show(direction: str, rate: float, told: dict[str, float]) -> None:
+    pace = f"{rate:g}/s" if rate else "as fast as it goes"
+    print(f"{direction:3} {pace:18} {told['cpu_ms']:.2f} ms CPU a message, {told['per_s']:.0f}/s")
+
+
+def _measure(directory: Path, hearth: HearthProcess, direction: str, rate: float, count: int) -> dict[str, float]:
+    port = free_port()
+    name = f"bench{direction}{int(rate)}"
+    _register(directory, hearth, name, port)
+    command = [sys.executable, "-m", "benchmarks.bench_bridge", "--process", str(directory), name, str(port)]
+    arguments = [str(hearth.port), direction, str(rate), str(count)]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdin is not None
+    rooms = json.loads(process.stdout.readline())
+    if direction == "out":
+        _write(hearth.register(name), rooms, rate, count)
+    answer = json.loads(process.stdout.readline())
+    process.wait()
+    return dict(answer)
+
+
+def _register(directory: Path, hearth: HearthProcess, name: str, port: int) -> None:
+    file = directory / f"{name}.yaml"
+    namespaces = {
+        "users": [{"regex": f"@{name}_.*", "exclusive": True}],
+        "aliases": [{"regex": f"#{name}_.*", "exclusive": True}],
+        "rooms": [],
+    }
+    spec: dict[str, Any] = {"id": name, "url": f"http://127.0.0.1:{port}", "as_token": f"as {name}", "hs_token": "hs"}
+    spec |= {"sender_localpart": f"{name}bot", "rate_limited": False, "namespaces": namespaces}
+    file.write_text(json.dumps(spec))
+    words = ["appservice", "add", str(file), "-c", str(directory / "homeserver.yaml"), "--data", str(directory)]
+    subprocess.run([sys.executable, "-m", "homeserver", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def _write(client: HttpClient, rooms: list[str], rate: float, count: int) -> None:
+    for room in rooms:
+        client.must("POST", f"/join/{quote(room)}", {})
+    began = time.monotonic()
+    for number in range(count):
+        if rate:
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        room = rooms[number % len(rooms)]
+        content = {"msgtype": "m.text", "body": f"message {number}"}
+        client.must("PUT", f"/rooms/{quote(room)}/send/m.room.message/{number}", content)
+
+
+# --- the bridge's process
+
+
+def bridge(directory: str, name: str, port: int, hs_port: int, direction: str, rate: float, count: int) -> None:
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install()  # type: ignore[no-untyped-call]
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+
+    async def run() -> None:
+        await _bridge(directory, name, port, hs_port, direction, rate, count)
+        reactor.stop()  # type: ignore[attr-defined]
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()).addErrback(_fail))  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+
+
+def _fail(failure: Any) -> None:
+    failure.printTraceback()
+    sys.exit(1)
+
+
+async def _bridge(directory: str, name: str, port: int, hs_port: int, direction: str, rate: float, count: int) -> None:
+    from twisted.internet import reactor
+
+    from appservice.bridges.core.ids import ChannelId
+    from homeserver.runtime.clock import Clock
+    from homeserver.web.server import HttpServer
+    from tests.support.fake_remote import FakeRemote
+
+    remote = FakeRemote()
+    for number in range(CHANNELS):
+        remote.add_channel(f"C{number}", f"channel {number}", [f"U{number}"])
+    parts, clock = _parts(directory, name, hs_port, remote), Clock(reactor)
+    await parts.load()
+    factory = HttpServer(router=parts.router(), reactor=reactor)  # type: ignore[arg-type]
+    reactor.listenTCP(port, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    await parts.start()
+    rooms = [(await parts.bridging.open(ChannelId(f"C{number}"), None)).room_id for number in range(CHANNELS)]
+    await parts.inbox.idle()
+    process = psutil.Process()
+    print(json.dumps(rooms), flush=True)
+    before, began = process.cpu_times(), clock.seconds()
+    for number in range(count if direction == "in" else 0):
+        if rate:
+            await clock.sleep(max(0.0, began + number / rate - clock.seconds()))
+        remote.say(f"C{number % CHANNELS}", f"U{number % CHANNELS}", f"message {number}")
+    while await _done(parts) < count:
+        await clock.sleep(0.05)
+    after, took_s = process.cpu_times(), clock.seconds() - began
+    cpu_s = after.user + after.system - before.user - before.system
+    print(json.dumps({"cpu_ms": 1000 * cpu_s / count, "per_s": count / took_s}), flush=True)
+
+
+def _parts(directory: str, name: str, hs_port: int, remote: Any) -> Any:
+    from twisted.internet import reactor
+
+    from appservice.bridges.core.assembly import Assembled, World
+    from appservice.bridges.core.settings import AppserviceOptions, BackfillOptions, BridgeSettings, HomeserverOptions
+    from appservice.bridges.core.wire import TreqWire
+    from homeserver.runtime.clock import Clock
+    from homeserver.runtime.metrics import Metrics
+    from homeserver.runtime.tasks import Tasks
+    from matrix.ids import ServerName
+    from storage.database import Database
+    from storage.embedded import EmbeddedPostgres
+    from synapse_like_config.units import BaseUrl
+    from tests.support.fake_network import FakeNetwork
+
+    address = BaseUrl(f"http://127.0.0.1:{hs_port}")
+    appservice = AppserviceOptions(
+        id=name, as_token=f"as {name}", hs_token="hs", bot=f"{name}bot", users=name + "_{}", aliases=name + "_{}"
+    )
+    settings = BridgeSettings(
+        homeserver=HomeserverOptions(server_name=ServerName("hearth.test"), address=address),
+        appservice=appservice,
+        backfill=BackfillOptions(initial=0, look_back=0),
+    )
+    clock, metrics = Clock(reactor), Metrics()
+    database = Database(EmbeddedPostgres(Path(directory) / "postgres").dsn, reactor=reactor)  # type: ignore[arg-type]
+    database.start()
+    world = World(
+        reactor=reactor,  # type: ignore[arg-type]
+        database=database,
+        wire=TreqWire(address=address, reactor=reactor),  # type: ignore[arg-type]
+        clock=clock,
+        tasks=Tasks(clock=clock, metrics=metrics),
+        metrics=metrics,
+    )
+    return Assembled(settings, FakeNetwork(remote), world)
+
+
+async def _done(parts: Any) -> int:
+    metric = parts.context.metrics.counter("bridge_messages", "Messages bridged", ["direction", "kind"])
+    return int(
+        sum(sample.value for each in metric.collect() for sample in each.samples if sample.name.endswith("_total"))
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--process"]:
+        words = sys.argv[2:]
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        bridge(words[0], words[1], int(words[2]), int(words[3]), words[4], float(words[5]), int(words[6]))
+    else:
+        main()
