@@ -42,7 +42,6 @@ from appservice.bridges.core.spools import Spools
 from appservice.bridges.core.starting import Starting
 from appservice.bridges.core.state_out import StateOut
 from appservice.bridges.core.status import Status
-from appservice.bridges.core.store import Store
 from appservice.bridges.core.third_party_api import ThirdPartyApi
 from appservice.bridges.core.wire import Wire
 from homeserver.runtime.clock import Clock
@@ -51,6 +50,7 @@ from homeserver.runtime.tasks import Tasks
 from homeserver.web.router import Router
 from matrix.ids import UserId
 from storage.bridges_inbox import OWN, Accepted
+from storage.bridges_store import Store
 from storage.database import Database
 
 
@@ -154,7 +154,7 @@ class Assembled:
             notices=self.notices,
         )
         self.starting = Starting(context=context, chats=self.chats, packs=self.packs)
-        self.logging_in = LoggingIn(context=context, logins=self.logins, rooms=self.rooms)
+        self.logging_in = LoggingIn(context=context, logins=self.logins, members=self.members)
         self.bridging = Bridging(
             context=context,
             portals=self.portals,

@@ -156,14 +156,24 @@ class RunningBridge:
         """Durable when it returns; the same transaction is taken once. Raises: DatabaseDown."""
         items = []
         for event in events:
-            room_id = event.get("room_id")
-            if isinstance(room_id, str):
+            room_id, sender = event.get("room_id"), event.get("sender")
+            if isinstance(sender, str) and self._context.is_own(sender):
+                # Every event of ours comes back: nothing is to be done but to know who is where.
+                self._saw_own(event)
+            elif isinstance(room_id, str):
                 portal = self._portals.of_room(room_id)
                 queue = room_id if portal is None else portal.channel_id
                 items.append(Accepted(queue=queue, source=MATRIX, payload=event))
         await self._inbox.accept(items, once=f"transaction {txn_id}")
         for event in ephemeral:
             self._passing.take(event)
+
+    def _saw_own(self, event: JsonDict) -> None:
+        content, room_id, user_id = event.get("content"), event.get("room_id"), event.get("state_key")
+        is_member = event.get("type") == "m.room.member" and isinstance(content, dict)
+        if is_member and isinstance(room_id, str) and isinstance(user_id, str):
+            assert isinstance(content, dict)
+            self._portals.saw_membership(room_id, user_id, content.get("membership") == "join")
 
 
 class Handling:

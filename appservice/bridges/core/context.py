@@ -6,10 +6,10 @@ from appservice.bridges.core.matrix_client import Actor, MatrixClient
 from appservice.bridges.core.names import Template
 from appservice.bridges.core.network import Network
 from appservice.bridges.core.settings import BridgeSettings
-from appservice.bridges.core.store import Store
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
+from storage.bridges_store import Store
 
 
 @frozen(kw_only=True)

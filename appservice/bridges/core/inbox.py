@@ -14,12 +14,12 @@ from twisted.internet.interfaces import IDelayedCall
 
 from appservice.bridges.core.errors import LoginLost, NetworkError, Refused, Temporary
 from appservice.bridges.core.matrix_client import HomeserverDown
-from appservice.bridges.core.store import Store
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
 from storage import bridges_inbox as rows
 from storage.bridges_inbox import OWN, Accepted, Waiting
+from storage.bridges_store import Store
 from storage.database import CommitUnknown, DatabaseDown
 
 CONCURRENT = 32

@@ -9,9 +9,9 @@ from appservice.bridges.core.context import Context
 from appservice.bridges.core.errors import NetworkError, Refused
 from appservice.bridges.core.ids import JsonDict
 from appservice.bridges.core.logins import Logins
+from appservice.bridges.core.members import Members
 from appservice.bridges.core.network import LoginField, LoginFlow, LoginStep
 from appservice.bridges.core.outgoing import Login
-from appservice.bridges.core.rooms import Rooms
 from homeserver.runtime.caches import Lru
 from matrix.ids import UserId
 
@@ -34,8 +34,8 @@ class _Under:
 class LoggingIn:
     """Raises: NetworkError."""
 
-    def __init__(self, *, context: Context, logins: Logins, rooms: Rooms) -> None:
-        self._context, self._logins, self._rooms = context, logins, rooms
+    def __init__(self, *, context: Context, logins: Logins, members: Members) -> None:
+        self._context, self._logins, self._members = context, logins, members
         self._under: Lru[str, _Under] = Lru("bridge_logging_in", _MAX_STEPS, context.clock, _STEP_S)
 
     def flow(self, name: str | None) -> LoginFlow | None:
@@ -78,6 +78,7 @@ class LoggingIn:
             raise Refused("somebody else has signed in with that account")
         await self._logins.put(login)
         await self._context.network.add_login(login)
+        self._context.tasks.background("bridge.welcome", self._members.welcome(login))
         logger.info("%s has signed in as %s", login.user_id, login.person)
 
     async def log_out(self, user_id: str, login_id: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from appservice.bridges.core.ids import ChannelId, PersonId
 from appservice.bridges.core.incoming import Channel, ChannelKind, MemberChanged, Power
 from appservice.bridges.core.logins import Logins
 from appservice.bridges.core.matrix_client import Actor, MatrixRefused
+from appservice.bridges.core.outgoing import Login
 from appservice.bridges.core.people import People
 from appservice.bridges.core.portals import Portals, members_of
 from storage.bridges import PortalRow
@@ -39,6 +40,20 @@ class Members:
             if channel.kind is ChannelKind.DIRECT:
                 others = [person for person in members if person != login.person]
                 await self._mark_direct(puppet, portal.room_id, others)
+
+    async def welcome(self, login: Login) -> None:
+        """One has signed in: the rooms of the channels in which they are, are theirs too."""
+        puppet = self._logins.puppet(login.person)
+        for portal in self._portals.all():
+            if login.person not in members_of(portal):
+                continue
+            try:
+                if puppet is None:
+                    await self._portals.invite(portal.room_id, [login.user_id])
+                else:
+                    await self._portals.bring_in(portal.room_id, puppet)
+            except MatrixRefused as error:
+                logger.info("%s does not come to %s: %s", login.user_id, portal.channel_id, error)
 
     async def _mark_direct(self, puppet: Actor, room_id: str, others: list[PersonId]) -> None:
         content = await self._context.matrix.account_data(puppet, "m.direct")

@@ -29,6 +29,8 @@ from storage.bridges_messages import MessageRow, ThreadRow
 
 JsonDict = dict[str, Any]
 _THREADS_REMEMBERED = 5_000
+# So much of a text names a thread that begins at it.
+_NAME_CHARACTERS = 80
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +217,12 @@ class MessagesIn:
             thread_id=message.thread,
             version=message.version,
             sent_ms=message.sent_ms,
-            memo=with_memo(message.memo, h=shown.note, f=None if part.file is None else part.file.id),
+            memo=with_memo(
+                message.memo,
+                h=shown.note,
+                f=None if part.file is None else part.file.id,
+                t=str(shown.content.get("body", ""))[:_NAME_CHARACTERS] or None,
+            ),
             actions=actions.kept(part.actions) or None,
         )
 

@@ -105,7 +105,7 @@ class MessagesOut:
                 thread_id=thread,
                 version=sent.version,
                 sent_ms=message.sent_ms,
-                memo=with_memo(sent.memo),
+                memo=with_memo(sent.memo, t=message.text.body[:80] or None),
             )
             for message_id in sent.ids
         ]
@@ -132,7 +132,7 @@ class MessagesOut:
         self._bridged.labels("out", "edit").inc()
 
     async def _renote(self, known: list[MessageRow], sent: Sent) -> None:
-        memo = with_memo(sent.memo) if sent.memo else known[0].memo
+        memo = {**known[0].memo, "n": sent.memo} if sent.memo else known[0].memo
         by_id = {row.message_id: row for row in known}
         kept = [
             evolve(by_id.get(each, known[0]), message_id=each, version=sent.version, memo=memo) for each in sent.ids

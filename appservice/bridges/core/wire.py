@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Protocol
 import treq
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
 
 from appservice.bridges.core.network import Spool
 from homeserver.web.response_body import BodyBroken, ResponseBody
@@ -76,7 +76,7 @@ class TreqWire:
                 method,
                 self._address + path,
                 headers=dict(headers),
-                data=body,
+                data=body if body is None or isinstance(body, bytes) else _body_of(body),
                 timeout=_TIMEOUT_S,
                 reactor=self._reactor,
                 unbuffered=True,
@@ -95,6 +95,30 @@ class TreqWire:
             raise WireBroken(str(error)) from error
         finally:
             body.close()
+
+
+def _body_of(file: BinaryIO) -> FileBodyProducer:
+    """treq knows files of some classes only, and not the spools that a file comes in."""
+    return FileBodyProducer(_Kept(file))  # type: ignore[no-untyped-call]
+
+
+class _Kept:
+    """A file that its owner closes: whoever has sent it must not."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class _Gathered:

@@ -23,6 +23,19 @@ async def test_who_has_signed_in_writes_as_themselves(town: Town) -> None:
 
 
 @inlined
+async def test_who_has_signed_in_is_in_the_rooms_of_their_channels(town: Town) -> None:
+    town.remote.add_channel("C1", "general", ["U1", "A1"])
+    room = await town.open("C1")
+    alice = await town.user("alice")
+    await signed_in(town, alice, "A1")
+
+    async def rooms() -> object:
+        return room in (await alice.get("/joined_rooms"))["joined_rooms"]
+
+    await comes_to(rooms, True)
+
+
+@inlined
 async def test_what_they_do_on_the_network_is_theirs_in_matrix(town: Town) -> None:
     alice, room = await opened(town, "U1", "A1")
     await signed_in(town, alice, "A1")
