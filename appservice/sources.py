@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appservice.registration import MAX_CHARACTERS, BadRegistration, Registration
 from appservice.registry import Registry, clashes
+from homeserver.runtime.linearizer import Linearizer
 from homeserver.runtime.tasks import Tasks
 from matrix.ids import ServerName
 from storage import appservices as rows
@@ -43,6 +44,7 @@ class Sources:
         self._files = files
         self._on_load = on_load
         self._of_files: Sequence[Registration] = ()
+        self._turns = Linearizer()
 
     async def load(self) -> None:
         """Raises: BadRegistration, for faults of the files."""
@@ -64,8 +66,10 @@ class Sources:
             self._tasks.background("appservices", self._load_added())
 
     async def _load_added(self) -> None:
-        found = await self._database.read(rows.added)
-        self._registry.replace(joined(self._of_files, self._read_added(found)))
+        # One after another: what was read first must not be taken up last.
+        async with self._turns.of("load"):
+            found = await self._database.read(rows.added)
+            self._registry.replace(joined(self._of_files, self._read_added(found)))
         await self._on_load()
 
     def _read_added(self, found: Iterable[AddedAppservice]) -> Iterable[Registration]:
