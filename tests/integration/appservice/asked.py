@@ -64,7 +64,7 @@ def services(tmp_path: Path, start_homeserver: Start) -> Iterator[Services]:
     found = Services(tmp_path, start_homeserver)
     yield found
     for hs in found.started:
-        pytest_twisted.blockon(Deferred.fromCoroutine(hs.server.appservices.stop()))
+        pytest_twisted.blockon(Deferred.fromCoroutine(hs.server.appservices.http.close()))
     found.stack.close()
 
 
