@@ -26,6 +26,7 @@ from appservice.bridges.core.names import Template
 from appservice.bridges.core.network import Network
 from appservice.bridges.core.network_events import NetworkEvents, Shown
 from appservice.bridges.core.notices import Notices
+from appservice.bridges.core.older import Older
 from appservice.bridges.core.packs import Packs
 from appservice.bridges.core.passing import Passing
 from appservice.bridges.core.people import People
@@ -204,6 +205,7 @@ class Assembled:
             reactions=reactions,
             pins=pins,
             history=history,
+            older=Older(context=context, people=self.people, message_map=self.message_map, messages_in=messages),
             spaces=self.spaces,
             packs=self.packs,
             notices=self.notices,

@@ -208,6 +208,8 @@ class Handling:
             return
         if item.payload["task"] == "begin":
             await self._network.complete(portal)
+        elif item.payload["task"] == "older":
+            await self._network.bring_older(portal, item.payload["count"])
         elif item.payload["task"] == "catch_up":
             newest = await self._history.newest_known(portal.channel_id)
             after, since_ms = newest or (None, 0)

@@ -99,6 +99,12 @@ class Bridging:
         found = await self._context.network.search_channels(term, limit)
         return [(channel, self._portals.of_channel(channel.id)) for channel in found[:limit]]
 
+    async def bring_older(self, user_id: str, portal: PortalRow, count: int) -> None:
+        """As soon as it is its turn."""
+        await self._check_may(user_id, portal.room_id)
+        task = {"task": "older", "count": count}
+        await self._inbox.accept([Accepted(queue=portal.channel_id, source=OWN, payload=task)])
+
     async def refresh(self, portal: PortalRow) -> None:
         """Makes the room like its channel, and looks for what was missed."""
         channel = await self._context.network.channel(ChannelId(portal.channel_id))

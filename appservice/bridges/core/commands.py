@@ -15,6 +15,7 @@ from appservice.bridges.core.matrix_client import MatrixRefused
 from appservice.bridges.core.matrix_to import link
 from appservice.bridges.core.network import LoginStep
 from appservice.bridges.core.notices import Notices
+from appservice.bridges.core.older import MAX_COUNT
 from appservice.bridges.core.portals import Portals
 from appservice.bridges.core.settings import Level
 from appservice.bridges.core.starting import Starting
@@ -85,6 +86,7 @@ class Commands:
             "search": _Known(self._search, "relay", "search WORD", "Look for channels."),
             "chat": _Known(self._chat, "relay", "chat PERSON", "Begin a direct chat."),
             "sync": _Known(self._sync, "user", "sync [CHANNEL]", "Bring the room in line with the channel."),
+            "backfill": _Known(self._backfill, "user", "backfill [COUNT]", "Bring in older messages."),
             "emoji": _Known(self._emoji, "user", "emoji", "Publish the custom emoji anew."),
             "status": _Known(self._tell_status, "relay", "status", "How the bridge is."),
         }
@@ -256,6 +258,14 @@ class Commands:
         portal = await self._portal_of(asked)
         await self._bridging.refresh(portal)
         return "The room is being brought in line."
+
+    async def _backfill(self, asked: Asked) -> str:
+        given = asked.words[0][:6] if asked.words else ""
+        count = int(given) if given.isdecimal() else 100
+        if asked.portal is None:
+            raise Refused("say it in the room of a channel")
+        await self._bridging.bring_older(asked.sender, asked.portal, min(count, MAX_COUNT))
+        return "Older messages are being read; the network may take its time."
 
     async def _emoji(self, asked: Asked) -> str:
         count = await self._starting.publish_emoji()

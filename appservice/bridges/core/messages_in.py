@@ -45,6 +45,15 @@ class _Shown:
     note: str
 
 
+@frozen
+class Composed:
+    """A part as an event that is still to be sent; its row lacks the event's id."""
+
+    row: MessageRow
+    event_type: str
+    content: JsonDict
+
+
 class MessagesIn:
     """Raises: NetworkError, MatrixRefused, HomeserverDown."""
 
@@ -85,6 +94,15 @@ class MessagesIn:
         await self._note_thread(message, found)
         self._bridged.labels("in", "message").inc()
         return True
+
+    async def compose(self, message: Message, actor: Actor) -> list[Composed]:
+        """The parts of a message as events, without relations."""
+        composed = []
+        for part in message.parts:
+            shown = await self._content(message, part, actor)
+            row = self._row(message, shown, actor.user_id, "")
+            composed.append(Composed(row, _type_of(shown), shown.content))
+        return composed
 
     async def _again(self, portal: PortalRow, message: Message, known: list[MessageRow]) -> None:
         if message.is_ours or all(row.is_deleted for row in known) or message.version == known[0].version:
@@ -200,10 +218,7 @@ class MessagesIn:
     async def _send(self, portal: PortalRow, message: Message, shown: _Shown, actor: Actor, relation: JsonDict) -> str:
         content = {**shown.content, **relation}
         txn = txn_id("message", message.channel, message.id, shown.part.id)
-        event_type = shown.event_type
-        if shown.content.get("msgtype") == "m.notice" and event_type == "m.sticker":
-            event_type = "m.room.message"
-        return await self._portals.send_as(portal, actor, event_type, content, txn, message.sent_ms)
+        return await self._portals.send_as(portal, actor, _type_of(shown), content, txn, message.sent_ms)
 
     def _row(self, message: Message, shown: _Shown, user_id: str, event_id: str) -> MessageRow:
         part = shown.part
@@ -299,6 +314,12 @@ class MessagesIn:
     def saw_in_thread(self, channel: str, thread: str, event_id: str) -> None:
         """A message of Matrix is the newest of the thread."""
         self._last_in_thread.set((channel, thread), event_id)
+
+
+def _type_of(shown: _Shown) -> str:
+    # A sticker that could not be copied is told of in words.
+    is_told = shown.content.get("msgtype") == "m.notice" and shown.event_type == "m.sticker"
+    return "m.room.message" if is_told else shown.event_type
 
 
 def main_part(found: list[MessageRow]) -> MessageRow | None:

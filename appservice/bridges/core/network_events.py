@@ -34,6 +34,7 @@ from appservice.bridges.core.incoming import (
 from appservice.bridges.core.members import Members
 from appservice.bridges.core.messages_in import MessagesIn
 from appservice.bridges.core.notices import Notices
+from appservice.bridges.core.older import Older
 from appservice.bridges.core.packs import Packs
 from appservice.bridges.core.people import People
 from appservice.bridges.core.pins_in import PinsIn
@@ -59,6 +60,7 @@ class Shown:
     reactions: ReactionsIn
     pins: PinsIn
     history: History
+    older: Older
     spaces: Spaces
     packs: Packs
     notices: Notices
@@ -112,6 +114,12 @@ class NetworkEvents:
         found, is_new = await self._to.rooms.ensure(ChannelId(portal.channel_id), is_asked=True)
         if found is not None and is_new:
             await self.begin(found)
+
+    async def bring_older(self, portal: PortalRow, count: int) -> None:
+        """Messages from before the first that the room shows; the room is told how many."""
+        brought = await self._to.older.bring(portal, count)
+        text = f"{brought} older messages were brought in." if brought else "There are no older messages."
+        await self._to.notices.say(portal.room_id, text)
 
     async def begin(self, portal: PortalRow) -> None:
         """What a new room begins with."""

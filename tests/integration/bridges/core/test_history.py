@@ -39,6 +39,33 @@ async def test_a_new_room_begins_with_the_newest_messages(town: Town) -> None:
 
 
 @inlined
+async def test_older_messages_are_put_before_the_first(town: Town) -> None:
+    town.remote.add_channel("C1", "general", ["U1"])
+    first = town.remote.say("C1", "U1", "old 0")
+    town.remote.say("C1", "U1", "old 1", reply_to=first.id)
+    for number in range(2, 60):
+        town.remote.say("C1", "U1", f"old {number}")
+    admin = await town.user("admin")
+    room = await town.open("C1", admin)
+    await town.command(admin, room, "!fake backfill 8")
+    await town.says(admin, room, "8 older messages were brought in")
+    await town.command(admin, room, "!fake backfill")
+    await town.says(admin, room, "2 older messages were brought in")
+    await town.command(admin, room, "!fake backfill")
+    await town.says(admin, room, "There are no older messages")
+    said = [text for text in await bodies(town, admin, room) if text.startswith("old ")]
+    assert said == [f"old {number}" for number in range(60)]
+    town.remote.react(first, "U1", "👍")
+    event = await town.says(admin, room, "old 0")
+
+    async def reacted() -> object:
+        events = await town.events(admin, room)
+        return [each["content"]["m.relates_to"]["event_id"] for each in events if each["type"] == "m.reaction"]
+
+    await comes_to(reacted, [event["event_id"]])
+
+
+@inlined
 async def test_what_was_missed_is_made_up_for(town: Town) -> None:
     alice, room = await opened(town)
     kept, edited, gone = (town.remote.say("C1", "U1", text) for text in ("kept", "edited", "gone"))
