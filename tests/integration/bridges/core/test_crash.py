@@ -216,3 +216,33 @@ async def test_a_clean_stop_loses_nothing(town: Town) -> None:
     await town.settle("C1", alice, room)
     assert await _said(town, alice, room) == IN
     assert _heard(town) == OUT
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 6, 8, 9, 11])
+@inlined
+async def test_killed_amid_edits_and_reactions_each_is_there_once(town: Town, at: int) -> None:
+    alice, room = await opened(town)
+    message = town.remote.say("C1", "U1", "helo")
+    theirs = (await town.says(alice, room, "helo"))["event_id"]
+    mine = await alice.send(room, "helo too")
+    await until(lambda: len(town.remote.messages("C1")) == 2)
+    await town.bridge.parts.inbox.idle()
+    killer = Killer(town, at)
+    edited = town.remote.edit(message, "hello")
+    town.remote.react(edited, "U1", "👍")
+    new = {"msgtype": "m.text", "body": "hello too"}
+    await alice.send(
+        room, "* hello too", **{"m.new_content": new, "m.relates_to": {"rel_type": "m.replace", "event_id": mine}}
+    )
+    relation = {"rel_type": "m.annotation", "event_id": theirs, "key": "🎉"}
+    await alice.send_event(room, "m.reaction", {"m.relates_to": relation})
+    await killer.restart()
+    await town.settle("C1", alice, room)
+    events = await town.events(alice, room)
+    edits = [event["content"]["m.new_content"]["body"] for event in events if "m.new_content" in event["content"]]
+    assert sorted(edits) == ["hello", "hello too"], killer.steps
+    reactions = [event["sender"] for event in events if event["type"] == "m.reaction" and event["content"]]
+    assert sorted(reactions) == [alice.user_id, town.ghost("U1")], killer.steps
+    there = town.remote.messages("C1")
+    assert there[1].parts[0].content["body"] == "hello too"
+    assert sorted((each.person, each.emoji.id) for each in there[0].reactions or ()) == [("BOT", "🎉"), ("U1", "👍")]
