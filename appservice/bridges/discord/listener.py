@@ -30,6 +30,7 @@ _PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 120.0)
 _REFUSED_PAUSE_S = 300.0
 _RESUME_ATTEMPTS = 3
 _HANDSHAKE_S = 60.0
+_RESUMABLE = 4000
 _READ_BY_LIBRARY = {"READY", "RESUMED"}
 # Privileged intents, by the flags of the application that grant them (the second: for bots in few guilds).
 _PRIVILEGED = {"presences": (12, 13), "members": (14, 15), "message_content": (18, 19)}
@@ -223,8 +224,7 @@ class _Client(discord.Client):
             coroutine = DiscordWebSocket.from_client(self, shard_id=None, resume=resume, initial=True, **given)
             self.ws = await asyncio.wait_for(coroutine, timeout=_HANDSHAKE_S)
             try:
-                while True:
-                    await self.ws.poll_event()
+                await self._poll(self.ws)
             except ReconnectWebSocket as again:
                 resume, session = again.resume, self.session
                 if not resume:
@@ -234,6 +234,17 @@ class _Client(discord.Client):
                 if closed.code == 4014:
                     raise discord.PrivilegedIntentsRequired(None) from closed
                 raise
+
+    @staticmethod
+    async def _poll(ws: DiscordWebSocket) -> None:
+        """Until something ends it. A socket that is still open then is closed so that the session can be resumed: with
+        the library's own 1000 it would be over."""
+        try:
+            while True:
+                await ws.poll_event()
+        finally:
+            if ws.open:
+                await ws.close(code=_RESUMABLE)
 
 
 def _told(error: Exception) -> str:

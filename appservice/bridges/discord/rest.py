@@ -1,7 +1,8 @@
 """Discord's REST API: one coroutine for every request, in Discord's pace, with core's errors.
 
 discord.py keeps the buckets (it waits before it is told to, and after a 429), tries again what fails with a 5xx, and
-ends after five attempts. What is added here: errors as core knows them, a limit for how long is waited, and a stop
+ends after five attempts. But what a webhook writes is not tried twice: after a 5xx it may be there, and only the
+history can tell. What is added here: errors as core knows them, a limit for how long is waited, and a stop
 before Discord bans the address: 10,000 answers of 401, 403 or 429 in ten minutes. Source: Discord developer
 documentation, "Rate Limits", "Invalid Request Limit".
 """
@@ -39,6 +40,9 @@ MAX_WAIT_S = 60.0
 MAX_INVALID, INVALID_WINDOW_S = 2_000, 600.0
 _REQUEST_S = 300.0
 _CHUNK = 64 * 1024
+
+# What a webhook writes.
+EXECUTE = "/webhooks/{webhook_id}/{webhook_token}"
 
 # Codes of refusals. Source: Discord developer documentation, "JSON Error Codes".
 UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_WEBHOOK, MISSING_ACCESS = 10003, 10004, 10015, 50001
@@ -101,7 +105,14 @@ class Rest:
     ) -> "Deferred[Any]":
         """The JSON of the answer; None for 204. Raises: NetworkError."""
         request = Request(
-            method=method, path=path, ids=ids, body=body, query=query, files=files, reason=reason, needs=needs
+            method=method,
+            path=path,
+            ids=ids,
+            body=body,
+            query=query,
+            files=files,
+            reason=reason,
+            needs=needs,
         )
         return self._crossing.from_asyncio(self._ask(request))
 
@@ -212,8 +223,10 @@ async def _send(http: HTTPClient, route: Route, request: Request, files: list[di
         more["params"] = {key: str(value) for key, value in request.query.items() if value is not None}
     if request.reason is not None:
         more["reason"] = request.reason[:500]
+    once: list[Any] = [_Once()] if (request.method, request.path) == ("POST", EXECUTE) else []
     if not files:
-        return await http.request(route, **more, **({} if request.body is None else {"json": request.body}))
+        json_body = {} if request.body is None else {"json": request.body}
+        return await http.request(route, files=once, **more, **json_body)
     described = [file.to_dict(index) for index, file in enumerate(files)]
     kept = request.body.get("attachments", [])
     form: list[dict[str, Any]] = [
@@ -222,7 +235,15 @@ async def _send(http: HTTPClient, route: Route, request: Request, files: list[di
     for index, file in enumerate(files):
         part = {"name": f"files[{index}]", "value": file.fp, "filename": file.filename}
         form.append({**part, "content_type": "application/octet-stream"})
-    return await http.request(route, files=files, form=form, **more)
+    return await http.request(route, files=[*once, *files], form=form, **more)
+
+
+class _Once:
+    """Among the files of a request, which the library rewinds before each attempt: no second one is made."""
+
+    def reset(self, *, seek: int = 0) -> None:
+        if seek:
+            raise TimeoutError("Discord has a fault, and may have done it")
 
 
 def _opened(upload: Upload) -> discord.File:

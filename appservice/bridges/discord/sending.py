@@ -17,7 +17,7 @@ from appservice.bridges.core.outgoing import Author, MessageRef, OutgoingMessage
 from appservice.bridges.discord.directory import FORUM, MEDIA, Directory
 from appservice.bridges.discord.directs import Directs, conversation_of
 from appservice.bridges.discord.formatting import Known, Written, escaped, split, write
-from appservice.bridges.discord.rest import Rest, UnknownWebhook, Upload
+from appservice.bridges.discord.rest import EXECUTE, Rest, UnknownWebhook, Upload
 from appservice.bridges.discord.shapes import snowflake_at
 from appservice.bridges.discord.webhooks import NEEDED, Webhook, Webhooks, allowed_name
 
@@ -28,8 +28,7 @@ MAX_PIECES = 6
 _NAME_IN_TEXT = 80
 _QUOTE = 60
 _LOOK_BACK = 50
-_HOOK = "/webhooks/{webhook_id}/{webhook_token}"
-_HOOK_MESSAGE = _HOOK + "/messages/{message_id}"
+_HOOK_MESSAGE = EXECUTE + "/messages/{message_id}"
 _MESSAGES = "/channels/{channel_id}/messages"
 _MESSAGE = _MESSAGES + "/{message_id}"
 _FILE_LIMITS = {0: 10 << 20, 1: 10 << 20, 2: 50 << 20, 3: 100 << 20}
@@ -135,7 +134,13 @@ class Sending:
         else:
             query = {"wait": "true", "thread_id": place.thread, "with_components": "true"}
             answer = await self._rest.ask(
-                "POST", _HOOK, body, query=query, files=files, webhook_id=hook.id, webhook_token=hook.token
+                "POST",
+                EXECUTE,
+                body,
+                query=query,
+                files=files,
+                webhook_id=hook.id,
+                webhook_token=hook.token,
             )
         return dict(answer)
 

@@ -365,6 +365,10 @@ class FakeDiscord:
         """The next requests of `POST /channels/{channel}/messages`, say, are answered with this status."""
         self.do(lambda: self.server.fail_next.extend([(route, status, text)] * times))
 
+    def fail_after_next(self, route: str) -> None:
+        """The next request of this route is done, and answered with a 502."""
+        self.do(lambda: self.server.fail_after.append(route))
+
     def hold_answers(self, route: str) -> None:
         """What is asked for by this route is done, and never answered: until they are released."""
         self.do(lambda: self.server.held.add(route))

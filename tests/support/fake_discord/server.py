@@ -53,6 +53,8 @@ class Server:
     gateway: Gateway = field(init=False)
     fail_next: list[tuple[str, int, str]] = field(factory=list)
     asked: list[Asked] = field(factory=list)
+    # Routes of which the next answer is a 502, though it was done.
+    fail_after: list[str] = field(factory=list)
     # Routes whose answers do not go out before `released`: what was asked for is done.
     held: set[str] = field(factory=set)
     released: asyncio.Event = field(factory=asyncio.Event)
@@ -82,6 +84,9 @@ class Server:
 
         async def answer(request: web.Request) -> web.Response:
             response = await self._respond(name, function, request)
+            if name in self.fail_after:
+                self.fail_after.remove(name)
+                response = web.Response(status=502, text="upstream error", headers={"Via": "1.1 google"})
             if name in self.held:
                 await self.released.wait()
             self.asked.append(Asked(method, path, response.status))

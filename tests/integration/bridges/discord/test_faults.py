@@ -192,6 +192,15 @@ async def test_a_fault_of_discord_delays_and_loses_nothing(town: Town) -> None:
 
 
 @inlined
+async def test_what_discord_did_in_spite_of_its_fault_is_not_done_again(town: Town) -> None:
+    alice, room = await opened(town)
+    town.discord.fail_after_next(EXECUTE)
+    await alice.send(room, "once")
+    await town.settle(alice, room, town.garden)
+    assert count([each["content"] for each in town.discord.messages(town.garden)], "once") == 1
+
+
+@inlined
 async def test_many_messages_keep_their_order_and_the_limits(town: Town) -> None:
     alice, room = await opened(town)
     for number in range(15):
