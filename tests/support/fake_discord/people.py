@@ -220,6 +220,11 @@ class FakeDiscord:
     def thread(self, channel_id: str, person: Json, name: str, root: Json | None = None) -> str:
         return str(self.do(lambda: self.server.posts.start_thread(channel_id, name, person, root))["id"])
 
+    def forum_post(self, forum_id: str, person: Json, name: str, text: str) -> Json:
+        """A post of a forum: a thread, whose first message has its id."""
+        thread_id = self.thread(forum_id, person, name)
+        return self.post(thread_id, person, text, _id=thread_id)
+
     def type(self, channel_id: str, person: Json) -> None:
         def start() -> None:
             data: Json = {"channel_id": channel_id, "user_id": person["id"], "timestamp": int(1e9)}

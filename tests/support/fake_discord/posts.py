@@ -15,7 +15,7 @@ from tests.support.fake_discord import errors
 from tests.support.fake_discord.errors import Refused, invalid_form
 from tests.support.fake_discord.ids import made_at, now
 from tests.support.fake_discord.permissions import P
-from tests.support.fake_discord.world import PUBLIC_THREAD, THREADS, World
+from tests.support.fake_discord.world import FORUM, PUBLIC_THREAD, THREADS, World
 
 Json = dict[str, Any]
 
@@ -261,7 +261,7 @@ class Posts:
             root["flags"] |= HAS_THREAD
             root["thread"] = thread
             self.tell("MESSAGE_UPDATE", root)
-        else:
+        elif parent["type"] != FORUM:
             reference = {"type": 0, "channel_id": thread_id, "guild_id": parent["guild_id"]}
             self.system(channel_id, THREAD_CREATED, by, name, message_reference=reference)
         return thread

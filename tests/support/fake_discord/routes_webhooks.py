@@ -103,7 +103,10 @@ def execute(call: Call) -> Json | None:
     author = _author(call, hook)
     channel_id = _place(call, hook, author)
     check_size(call, call.world.channel(hook["channel_id"]))
-    message = call.posts.create(channel_id, author, call.body, call.files, webhook=hook)
+    is_first = channel_id != hook["channel_id"] and not call.world.messages[channel_id]
+    # The first message of a forum's post has the thread's id.
+    body = {**call.body, "_id": channel_id} if is_first and "thread_id" not in call.query else call.body
+    message = call.posts.create(channel_id, author, body, call.files, webhook=hook)
     waits = call.query.get("wait", "0").lower() in ("1", "true")
     return call.posts.show(message, hook["id"]) if waits else None
 
