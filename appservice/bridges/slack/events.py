@@ -69,7 +69,7 @@ class Events:
             return ()
         try:
             return await reader(team, event)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             # Slack adds and changes fields; one event that we cannot read must not hold up the channel.
             logger.exception("An event of Slack could not be read: %s", event.get("type"))
             return ()

@@ -19,6 +19,7 @@ PAGE = 200
 # More than that is not made up for at once.
 MAX_MISSED = 5_000
 MAX_HELD = 20
+MAX_EMPTY = 10
 THREADS_LOOKED_AT = 200
 
 
@@ -43,15 +44,23 @@ class History:
             return await self._after(team, channel, limit, MessageId(page or after), thread)
         if thread is not None:
             return await self._newest_of_thread(team, channel, limit, before, thread)
+        return await self._newest(team, channel, limit, before, page)
+
+    async def _newest(
+        self, team: Team, channel: ChannelId, limit: int, before: MessageId | None, page: str | None
+    ) -> HistoryPage:
+        """A page that only tells who came and went is no end: the next one is looked at too."""
         args: JsonDict = {"limit": min(limit, PAGE), "include_all_metadata": True}
         args |= {"latest": before} if before else {}
-        args |= {"cursor": page} if page else {}
-        answer = await team.read_channel(channel, "conversations.history", **args)
-        raw = list(reversed(dicts(answer.get("messages"))))
-        return HistoryPage(
-            messages=await self._read(team, channel, raw),
-            next=text_of((answer.get("response_metadata") or {}).get("next_cursor")) or None,
-        )
+        for _ in range(MAX_EMPTY):
+            answer = await team.read_channel(
+                channel, "conversations.history", **args, **({"cursor": page} if page else {})
+            )
+            messages = await self._read(team, channel, list(reversed(dicts(answer.get("messages")))))
+            page = text_of((answer.get("response_metadata") or {}).get("next_cursor")) or None
+            if messages or page is None:
+                break
+        return HistoryPage(messages=messages, next=page)
 
     async def _after(
         self, team: Team, channel: ChannelId, limit: int, after: MessageId, thread: ThreadId | None

@@ -204,5 +204,5 @@ def ms_of(ts: str) -> int:
     """The time that is in a message's id."""
     try:
         return int(float(ts) * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0

@@ -1,10 +1,16 @@
 """From Slack: what the bridge reads of what the fake delivers."""
 
+from typing import Any
+
+import pytest
+
+from appservice.bridges.core.errors import NetworkError
 from appservice.bridges.core.incoming import (
     ChannelChanged,
     ChannelKind,
     ChannelRemoved,
     Deleted,
+    Delivery,
     Edited,
     EmojiChanged,
     MemberChanged,
@@ -253,3 +259,33 @@ def test_threads_that_went_on_are_found(work: Workspace) -> None:
     page = rig.call(rig.network.history(channel, limit=10, after=busy, thread=busy))
     assert [message.id for message in page.messages] == [reply]
     assert quiet
+
+
+def test_pages_of_people_who_come_and_go_are_passed_over(work: Workspace) -> None:
+    ts = work.maria.post(work.general, "long ago")
+    for _ in range(10):
+        work.joe.leave(work.general)
+        work.joe.join(work.general)
+    rig = work.connect()
+    page = rig.call(rig.network.history(rig.channel_id(work.general), limit=3))
+    assert [message.id for message in page.messages] == [ts]
+
+
+HOSTILE: list[Any] = [None, 7, "", "x", [], [7], {}, {"id": 7}, {"ts": []}, {"message": 7}, "1e400", "nan", True]
+FIELDS = ["user", "channel", "item", "message", "ts", "thread_ts", "text", "blocks", "files", "attachments", "reaction"]
+
+
+@pytest.mark.parametrize("kind", ["message", "reaction_added", "pin_added", "member_joined_channel", "user_change"])
+def test_events_of_any_form_are_no_error(work: Workspace, kind: str) -> None:
+    rig = work.connect()
+    good = {"user": work.maria.id, "channel": work.general.id, "ts": "1.1", "text": "x", "item": {"type": "message"}}
+    for subtype in (None, "message_changed", "message_deleted", "channel_topic"):
+        for field in FIELDS:
+            for value in HOSTILE:
+                event = {"type": kind, **good, field: value} | ({"subtype": subtype} if subtype else {})
+                payload = {"kind": "event", "team": "T0HEARTH", "event": event}
+                try:
+                    rig.call(rig.network.read(Delivery(queue=None, payload=payload)))
+                except NetworkError:
+                    # Somebody or something that Slack does not know.
+                    continue
