@@ -64,6 +64,9 @@ class Delivery:
         """Until there is nothing more to tell, or the queue is no more ours."""
         while not queue.is_gone and await self._has_next(queue):
             await self._attempt(queue)
+        if not queue.is_settled and queue.under_way is None:
+            # Whoever goes on shall not send again what was taken.
+            await self._settle(queue)
 
     async def _has_next(self, queue: Queue) -> bool:
         """Is there a transaction under way? Makes one of what there is to tell."""
@@ -178,4 +181,4 @@ class Delivery:
 def _lose(queue: Queue) -> None:
     """Another process has gone on from where we were: its row is the truth, and is read anew if the queue is ours."""
     logger.info("The queue of %s was moved by another process", queue.registration.id)
-    queue.is_gone = True
+    queue.is_gone = queue.is_settled = True

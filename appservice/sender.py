@@ -218,16 +218,15 @@ class Senders:
     def _have_changed(self) -> None:
         """Registrations came, went, or are others than before."""
         wanted = self._wanted()
-        removed = [name for name in self._queues if name not in wanted]
-        for name in removed:
-            queue = self._queues[name]
+        removed = {name: queue for name, queue in self._queues.items() if name not in wanted}
+        for queue in removed.values():
             queue.is_gone = True
             queue.wake()
             # Not waited for: what it is being told, it may be told.
             self._forget(queue)
         if removed:
             self._tasks.background("appservice.forget", self._delete(removed))
-        for name, queue in self._queues.items():
+        for name, queue in list(self._queues.items()):
             if queue.registration != wanted[name]:
                 queue.change(wanted[name])
                 self._run(queue)

@@ -215,3 +215,13 @@ def key_counts(cur: Cursor, user_ids: Collection[str]) -> tuple[KeyCounts, Fallb
         elif algorithm is not None:
             by_algorithm[algorithm] = count
     return counts, unused
+
+
+def trim_messages(cur: Cursor, user_ids: Collection[str], upto: int, limit: int) -> int:
+    """Deletes the users' messages up to the position, at most `limit`; gives how many. One statement."""
+    cur.execute(
+        "DELETE FROM to_device WHERE ctid IN (SELECT ctid FROM to_device WHERE user_id = ANY(%s) AND position <= %s"
+        " LIMIT %s)",
+        (list(user_ids), upto, limit),
+    )
+    return cur.rowcount

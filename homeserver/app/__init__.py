@@ -184,6 +184,7 @@ class Server:
     async def stop(self) -> None:
         """Answers what waits, ends background work, commits what was begun, closes the database."""
         await self._listeners.stop(DRAIN_S, tell_waiting=self._syncing.notifier.close)
+        self.appservices.finish()
         await self.core.tasks.stop(TASKS_S)
         await self.users.last_seen.flush()
         await self.media.repository.write_accesses()

@@ -9,10 +9,13 @@ from appservice.registry import Registry
 from appservice.room_ids import RoomIds
 from appservice.sender import SHARDS, Senders
 from appservice.transaction import Composer
+from appservice.trimming import trim
 from homeserver.app.core import Core
 from homeserver.app.rooms import Rooms
 from homeserver.app.settings import shown_state
 from storage.shard_locks import APPSERVICES, ShardLocks
+
+HOUR_S = 3600.0
 
 
 def build_senders(core: Core, registry: Registry, rooms: Rooms, client: AppserviceClient) -> Senders:
@@ -57,4 +60,9 @@ def build_senders(core: Core, registry: Registry, rooms: Rooms, client: Appservi
         tasks=core.tasks,
     )
     storage.read_by(senders.read_stream)
+
+    async def trim_messages() -> None:
+        await trim(database, core.server_name, list(senders.queues().values()), storage.stream.position)
+
+    core.tasks.repeat("trim.appservice_messages", HOUR_S, trim_messages)
     return senders

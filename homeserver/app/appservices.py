@@ -24,6 +24,10 @@ class Appservices:
     senders: Senders
     http: OutgoingHttp
 
+    def finish(self) -> None:
+        """What services are being told may end; nothing else is begun."""
+        self.senders.finish()
+
     async def stop(self) -> None:
         await self.senders.stop()
         await self.http.close()

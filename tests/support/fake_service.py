@@ -32,6 +32,11 @@ async def until(condition: Callable[[], object]) -> None:
         await deferLater(reactor, 0)
 
 
+async def until_next_turn() -> None:
+    """Lets the reactor turn once: a request in memory may be answered without that."""
+    await deferLater(reactor, 0)
+
+
 @define(eq=False)
 class ListeningService:
     """`says`: what it answers to a transaction; what it answers well is taken."""

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from appservice import trimming
 from tests.integration.appservice.bridge import Bridge
 from tests.integration.appservice.listening import Town, bridge_of, bridged_room, is_taken_up, told_all
 from tests.support.fake_service import Gate, ListeningService, until
@@ -166,3 +169,16 @@ async def test_a_message_that_a_sync_has_taken_meanwhile_is_not_told(town: Town)
     again = await town.start()
     await told_all(again, service)
     assert service.messages == []
+
+
+async def test_messages_that_were_told_long_ago_are_deleted(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    hs, service, alice, _bridge = await start(town)
+    await alice.ok("PUT", "/devices/" + alice.device_id, {"display_name": "phone"})
+    await send_to_device(alice, GHOST, "ANN", 1)
+    await send_to_device(alice, alice.user_id, "*", 2)
+    await told_all(hs, service)
+    monkeypatch.setattr(trimming, "KEEP", 0)
+    queues = hs.server.appservices.senders.queues()
+    database, head = hs.core.storage.database, hs.core.storage.stream.position
+    await trimming.trim(database, hs.core.server_name, queues.values(), head)
+    assert hs.rows("SELECT user_id FROM to_device") == [(alice.user_id,)]

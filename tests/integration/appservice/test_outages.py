@@ -352,3 +352,22 @@ async def test_a_process_that_takes_over_knows_who_was_there_then(town: Town) ->
     await told_all(again, service)
     assert service.texts == ["it fails from here on", "the bot is there"]
     service.check()
+
+
+async def test_a_stop_waits_for_what_is_under_way_and_it_is_not_told_again(town: Town) -> None:
+    service = town.service()
+    hs, alice, (room,) = await start(town, service)
+    gate = Gate()
+    service.says = gate
+    await alice.send(room, "under way")
+    await until(lambda: gate.count)
+    await alice.send(room, "next")
+    hs.server.appservices.finish()
+    gate.open()
+    await until(lambda: queue_of(hs, service) is None)
+    await town.stop(hs)
+    tried = len(service.attempts)
+    again = await town.start()
+    await told_all(again, service)
+    assert service.texts == ["under way", "next"]
+    assert len(service.attempts) == tried + 1
