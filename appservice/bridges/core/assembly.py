@@ -162,6 +162,7 @@ class Assembled:
             rooms=self.rooms,
             spaces=self.spaces,
             authors=self.authors,
+            logins=self.logins,
             inbox=self.inbox,
         )
 

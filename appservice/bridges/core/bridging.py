@@ -8,6 +8,7 @@ from appservice.bridges.core.errors import Refused
 from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.inbox import Inbox
 from appservice.bridges.core.incoming import Channel
+from appservice.bridges.core.logins import Logins
 from appservice.bridges.core.matrix_client import Actor
 from appservice.bridges.core.outgoing import Author
 from appservice.bridges.core.portals import Portals
@@ -22,10 +23,11 @@ class Bridging:
     """Raises: NetworkError, MatrixRefused, HomeserverDown."""
 
     def __init__(
-        self, *, context: Context, portals: Portals, rooms: Rooms, spaces: Spaces, authors: Authors, inbox: Inbox
-    ) -> None:
+        self, *, context: Context, portals: Portals, rooms: Rooms, spaces: Spaces, authors: Authors, logins: Logins,
+        inbox: Inbox,
+    ) -> None:  # fmt: skip
         self._context, self._portals, self._rooms = context, portals, rooms
-        self._spaces, self._authors, self._inbox = spaces, authors, inbox
+        self._spaces, self._authors, self._logins, self._inbox = spaces, authors, logins, inbox
 
     async def author(self, user_id: str, room_id: str) -> Author:
         return await self._authors.of(user_id, room_id)
@@ -37,9 +39,26 @@ class Bridging:
             raise Refused(f"there is no channel {text}, or the bridge cannot see it")
         return channel
 
+    def may_see(self, user_id: str, channel: Channel) -> bool:
+        """What is not public on the network is open to its members only, who have signed in, and to admins."""
+        if channel.is_public or self._context.settings.level_of(user_id) == "admin":
+            return True
+        members = channel.members or ()
+        return any(row.lost is None and row.person_id in members for row in self._logins.of_user(user_id))
+
+    async def open_for(self, user_id: str, channel: Channel) -> PortalRow:
+        """The room of the channel, to which the user is invited."""
+        self._check_sees(user_id, channel)
+        return await self.open(channel.id, user_id)
+
+    def _check_sees(self, user_id: str, channel: Channel) -> None:
+        if not self.may_see(user_id, channel):
+            raise Refused("that channel is not public: only its members who have signed in may open it")
+
     async def bridge(self, user_id: str, room_id: str, channel: Channel) -> PortalRow:
         """Makes a room of theirs the channel's."""
         await self._check_may(user_id, room_id)
+        self._check_sees(user_id, channel)
         if (there := self._portals.of_room(room_id)) is not None:
             raise Refused(f"this room is bridged already, to {there.shown.get('name', there.channel_id)}")
         portal = self._portals.of_channel(channel.id)
@@ -94,10 +113,11 @@ class Bridging:
         version = events.get("content", {}).get("room_version", "1")
         return events.get("sender") == user_id and version not in map(str, range(1, 12))
 
-    async def search(self, term: str, limit: int) -> Sequence[tuple[Channel, PortalRow | None]]:
+    async def search(self, user_id: str, term: str, limit: int) -> Sequence[tuple[Channel, PortalRow | None]]:
         """Channels by name, each with its room if it has one."""
         found = await self._context.network.search_channels(term, limit)
-        return [(channel, self._portals.of_channel(channel.id)) for channel in found[:limit]]
+        seen = [channel for channel in found if self.may_see(user_id, channel)]
+        return [(channel, self._portals.of_channel(channel.id)) for channel in seen[:limit]]
 
     async def bring_older(self, user_id: str, portal: PortalRow, count: int) -> None:
         """As soon as it is its turn."""

@@ -205,7 +205,7 @@ class Commands:
         author = await self._bridging.author(asked.sender, asked.room_id)
         channel = await self._bridging.find(asked.text, author)
         if self._notices.manager_of(asked.room_id) is not None:
-            portal = await self._bridging.open(channel.id, asked.sender)
+            portal = await self._bridging.open_for(asked.sender, channel)
             return f"Its room is [{channel.name or channel.id}]({link(portal.room_id)}). You are invited."
         await self._bridging.bridge(asked.sender, asked.room_id, channel)
         return f"This room is bridged to **{channel.name or channel.id}** now."
@@ -234,12 +234,16 @@ class Commands:
             f"[{each.shown.get('name') or each.channel_id}]({link(each.room_id)})"
             + (f": {each.shown['gone']}" if "gone" in each.shown else "")
             for each in portals[:_MAX_LISTED]
-            if each.kind == "channel" or self._portals.is_inside(each.room_id, asked.sender)
+            if self._may_list(each, asked.sender)
         ]
         return "\n".join([f"{len(portals)} channels are bridged.", *lines])
 
+    def _may_list(self, portal: PortalRow, user_id: str) -> bool:
+        is_admin = self._context.settings.level_of(user_id) == "admin"
+        return is_admin or "listed" in portal.shown or self._portals.is_inside(portal.room_id, user_id)
+
     async def _search(self, asked: Asked) -> str:
-        found = await self._bridging.search(asked.text, _MAX_LISTED)
+        found = await self._bridging.search(asked.sender, asked.text, _MAX_LISTED)
         lines = [
             f"**{channel.name}** (`{channel.id}`)" + ("" if portal is None else f": {link(portal.room_id)}")
             for channel, portal in found

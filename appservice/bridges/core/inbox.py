@@ -28,6 +28,7 @@ _BATCH = 50
 # A call that hangs must not hold its channel for ever; an upload of a large file may take this long.
 _CALL_S = 900.0
 _MAX_PAUSE_S = 60.0
+_DATABASE_PAUSE_S = 2.0
 # What fails by a fault of ours is tried so often.
 _BUG_ATTEMPTS = 3
 # What "may work later" for so long will not.
@@ -103,12 +104,13 @@ class Inbox:
         try:
             while not self._is_stopping:
                 self._running[queue] = False
-                batch = await self._store.read(rows.waiting, queue, _BATCH)
-                for item in batch:
-                    if self._is_stopping:
-                        return
-                    await self._finish(item)
-                if not batch and not self._running[queue]:
+                try:
+                    is_empty = await self._work_off(queue)
+                except (DatabaseDown, CommitUnknown) as error:
+                    logger.warning("%s waits for the database: %s", queue, error)
+                    await self._pause(queue, _DATABASE_PAUSE_S)
+                    continue
+                if is_empty and not self._running[queue]:
                     return
         finally:
             del self._running[queue]
@@ -116,6 +118,15 @@ class Inbox:
                 waiting, self._idle = self._idle, []
                 for one in waiting:
                     one.callback(None)
+
+    async def _work_off(self, queue: str) -> bool:
+        """The first of the queue; was there nothing?"""
+        batch = await self._store.read(rows.waiting, queue, _BATCH)
+        for item in batch:
+            if self._is_stopping:
+                break
+            await self._finish(item)
+        return not batch
 
     async def _finish(self, item: Waiting) -> None:
         """Until it is done, or given up, or the process stops."""

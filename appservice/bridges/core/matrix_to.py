@@ -9,9 +9,9 @@ from urllib.parse import quote, unquote
 
 from attrs import frozen
 
-_HREF = re.compile(r"""<a\s[^>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_HREF = re.compile(r"""<a\s[^<>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _EMOTE = re.compile(
-    r"""<img\s(?=[^>]*data-mx-emoticon)[^>]*?src\s*=\s*(?:"(mxc://[^"]+)"|'(mxc://[^']+)')""", re.IGNORECASE
+    r"""<img\s(?=[^<>]*data-mx-emoticon)[^<>]*?src\s*=\s*(?:"(mxc://[^"]+)"|'(mxc://[^']+)')""", re.IGNORECASE
 )
 _MATRIX_KINDS = {"u": "@", "r": "#", "roomid": "!"}
 # More in one text than anyone writes.

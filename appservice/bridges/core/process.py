@@ -27,7 +27,7 @@ _THREADS = 4
 _PAUSE_S = 5.0
 # Within what `homeserver.cli.serving` grants.
 _STOP_S = 8.0
-_TRIM_S = 3600.0
+_TRIM_S, _TRIM_AT_ONCE = 3600.0, 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,10 @@ class BridgeProcess:
         self._tasks.repeat("bridge.trim", _TRIM_S, self._trim)
 
     async def _trim(self) -> None:
-        await self._parts.context.store.run(rows.trim_taken, self._clock.now_ms())
+        while (
+            await self._parts.context.store.run(rows.trim_taken, self._clock.now_ms(), _TRIM_AT_ONCE) == _TRIM_AT_ONCE
+        ):
+            await self._clock.sleep(0.1)
 
     async def _connect(self) -> None:
         while (fault := await self._look_at_homeserver()) is not None:

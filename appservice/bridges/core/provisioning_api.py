@@ -116,8 +116,8 @@ class ProvisioningApi:
 
     @route("GET", f"{_V1}/channels", access=Access.APPSERVICE)
     async def channels(self, call: Call) -> Answer:
-        self._user(call)
-        found = await _known(self._bridging.search(call.query.optional_text("search") or "", _MAX_FOUND))
+        user_id = self._user(call)
+        found = await _known(self._bridging.search(user_id, call.query.optional_text("search") or "", _MAX_FOUND))
         return {"channels": [_channel(channel, portal) for channel, portal in found]}
 
     @route("GET", f"{_V1}/people", access=Access.APPSERVICE)
@@ -132,7 +132,7 @@ class ProvisioningApi:
         user_id = self._user(call, "user")
         author = await _known(self._bridging.author(user_id, ""))
         found = await _known(self._bridging.find(channel, author))
-        portal = await _known(self._bridging.open(found.id, user_id))
+        portal = await _known(self._bridging.open_for(user_id, found))
         return _channel(found, portal)
 
     @route("PUT", f"{_V1}/rooms/{{room_id}}/channel", access=Access.APPSERVICE)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 JsonDict = dict[str, Any]
-_MX_REPLY = re.compile(r"<mx-reply>.*?</mx-reply>", re.DOTALL | re.IGNORECASE)
+_MX_REPLY = re.compile(r"\A\s*<mx-reply>.*?</mx-reply>", re.DOTALL | re.IGNORECASE)
 # Beyond it nothing is bridged of a text; an event has at most 64 kB.
 _MAX_CHARACTERS = 65536
 _KINDS = {"m.text": "text", "m.emote": "emote", "m.notice": "notice", "m.location": "location"}
@@ -18,11 +18,8 @@ def body_of(content: JsonDict) -> str:
     if reply_of(content) is None or not body.startswith("> "):
         return body
     lines = body.split("\n")
-    while lines and lines[0].startswith("> "):
-        lines.pop(0)
-    if lines and not lines[0]:
-        lines.pop(0)
-    return "\n".join(lines)
+    at = next((at for at, line in enumerate(lines) if not line.startswith("> ")), len(lines))
+    return "\n".join(lines[at + 1 if at < len(lines) and not lines[at] else at :])
 
 
 def formatted_of(content: JsonDict) -> str | None:

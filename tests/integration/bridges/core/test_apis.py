@@ -162,3 +162,15 @@ async def test_metrics_tell_of_the_bridge(town: Town) -> None:
     text = (await town.api("GET", "/metrics", token="")).body.decode()
     assert "hearth_bridge_connected 1.0" in text
     assert 'hearth_bridge_messages_total{direction="in",kind="message"} 1.0' in text
+
+
+@inlined
+async def test_a_private_channel_is_opened_by_its_members_only(town: Town) -> None:
+    town.remote.add_channel("C1", "board", ["U1", "A1"], is_public=False)
+    alice = await town.user("alice")
+    room = await town.management_room(alice)
+    assert "not public" in await town.command(alice, room, "bridge board")
+    assert "Nothing was found" in await town.command(alice, room, "search board")
+    await town.command(alice, room, "login token")
+    await town.command(alice, room, "token-A1")
+    assert "You are invited" in await town.command(alice, room, "bridge board")
