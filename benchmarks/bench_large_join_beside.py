@@ -92,8 +92,12 @@ class Other(threading.Thread):
     def run(self) -> None:
         while not self.is_done:
             began = time.perf_counter()
-            with urllib.request.urlopen(f"{self._url}/_matrix/client/versions", timeout=PATIENCE_S) as answer:
-                answer.read()
+            try:
+                with urllib.request.urlopen(f"{self._url}/_matrix/client/versions", timeout=PATIENCE_S) as answer:
+                    answer.read()
+            except OSError:
+                # The server goes down.
+                return
             self.waits.append(time.perf_counter() - began)
             time.sleep(0.02)
 
