@@ -17,6 +17,8 @@ TEXT, DIRECT, VOICE, CATEGORY, NEWS, STAGE, FORUM, MEDIA = 0, 1, 2, 4, 5, 13, 15
 THREADS = frozenset({10, 11, 12})
 # Which kinds get a room. Voice channels have a chat of their own.
 SHOWN = frozenset({TEXT, NEWS, VOICE, STAGE, FORUM, MEDIA})
+# By the level of the server's boosts; also of direct chats.
+_FILE_BYTES = {0: 10 << 20, 1: 10 << 20, 2: 50 << 20, 3: 100 << 20}
 _MAX_THREADS = 20_000
 _MAX_PEOPLE = 20_000
 
@@ -38,6 +40,12 @@ class Guild:
     @property
     def name(self) -> str:
         return str(self.json.get("name") or self.id)
+
+
+def file_bytes(guild: Guild | None) -> int:
+    """How large a file may be there."""
+    tier = 0 if guild is None else int(guild.json.get("premium_tier") or 0)
+    return _FILE_BYTES.get(tier, _FILE_BYTES[0])
 
 
 class Directory:

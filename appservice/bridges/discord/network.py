@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from appservice.bridges.core.errors import FileTooLarge, NetworkError, NotThere, Refused, Temporary, Unsupported
+from appservice.bridges.core.errors import NetworkError, Refused, Temporary, Unsupported
 from appservice.bridges.core.ids import ChannelId, EmojiId, JsonDict, MessageId, PersonId, SpaceId, ThreadId
 from appservice.bridges.core.incoming import (
     Channel,
@@ -33,7 +33,7 @@ from appservice.bridges.core.outgoing import (
 from appservice.bridges.core.package import Tools
 from appservice.bridges.discord import shapes
 from appservice.bridges.discord.connection import Connection
-from appservice.bridges.discord.directory import Directory
+from appservice.bridges.discord.directory import Directory, file_bytes
 from appservice.bridges.discord.directs import conversation_of
 from appservice.bridges.discord.files import Files
 from appservice.bridges.discord.linking import FLOW
@@ -45,8 +45,6 @@ from matrix.ids import UserId
 
 Json = dict[str, Any]
 
-# Of servers without boosts; those with more are asked when it comes to it.
-_FILE_BYTES = {0: 10 << 20, 1: 10 << 20, 2: 50 << 20, 3: 100 << 20}
 _MAX_REACTIONS = 20
 _THIRD_PARTY = ThirdParty(
     user_fields=(("user", ".+", "carol, or an id"),),
@@ -88,8 +86,8 @@ class DiscordNetwork:
 
     @property
     def limits(self) -> Limits:
-        tiers = [int(guild.json.get("premium_tier") or 0) for guild in self._directory.guilds.values()]
-        largest = max((_FILE_BYTES.get(tier, _FILE_BYTES[0]) for tier in tiers), default=_FILE_BYTES[0])
+        # Of the largest server: what another one does not take is refused when it comes to it.
+        largest = max(map(file_bytes, self._directory.guilds.values()), default=file_bytes(None))
         return Limits(file_bytes=largest, max_reactions_per_person=_MAX_REACTIONS)
 
     @property
@@ -324,6 +322,3 @@ def spoken_at(ref: MessageRef) -> str:
     """The channel, or the thread, in which the message is at Discord."""
     conversation = conversation_of(ref.channel)
     return conversation.channel_id if conversation is not None else ref.thread or ref.channel
-
-
-__all__ = ["DiscordNetwork", "FileTooLarge", "NotThere"]

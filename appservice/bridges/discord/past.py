@@ -10,7 +10,7 @@ from appservice.bridges.core.ids import ChannelId, MessageId, ThreadId
 from appservice.bridges.core.incoming import HistoryPage, Message
 from appservice.bridges.core.network import Bridge
 from appservice.bridges.discord import shapes
-from appservice.bridges.discord.directory import DIRECT, FORUM, MEDIA, Directory
+from appservice.bridges.discord.directory import FORUM, MEDIA, Directory
 from appservice.bridges.discord.directs import Conversation, Directs, conversation_of
 from appservice.bridges.discord.messages import Messages
 from appservice.bridges.discord.rest import Rest
@@ -118,6 +118,3 @@ class Past:
             (ThreadId(str(each["id"])), None if is_forum else MessageId(str(each["id"])), str(each["name"]))
             for each in newer
         ]
-
-
-__all__ = ["DIRECT", "Past"]

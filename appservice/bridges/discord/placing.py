@@ -17,7 +17,7 @@ from appservice.bridges.core.network import Bridge
 from appservice.bridges.core.outgoing import Presence
 from appservice.bridges.discord.channels import Channels
 from appservice.bridges.discord.directory import Directory
-from appservice.bridges.discord.directs import Directs, conversation_of
+from appservice.bridges.discord.directs import Directs
 from appservice.bridges.discord.reading import IS_READ
 from appservice.bridges.discord.rest import Rest
 from homeserver.runtime.clock import Clock
@@ -188,6 +188,3 @@ def _status(data: Json) -> str | None:
         if activity.get("type") == 4 and activity.get("state"):
             return str(activity["state"])[:200]
     return None
-
-
-__all__ = ["Placing", "conversation_of"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from appservice.bridges.core.errors import NetworkError, NotThere, Refused, Temporary, Unsupported
+from appservice.bridges.core.errors import NotThere, Refused, Temporary, Unsupported
 from appservice.bridges.core.ids import EmojiId
 from appservice.bridges.core.outgoing import Emoji, MessageRef
 from appservice.bridges.discord.directory import Directory
@@ -61,6 +61,3 @@ class Reactions:
         conversation = conversation_of(ref.channel)
         channel = conversation.channel_id if conversation is not None else ref.thread or ref.channel
         await self._rest.ask(method, _PATH, needs="Add Reactions", channel_id=channel, message_id=ref.id, emoji=emoji)
-
-
-__all__ = ["NetworkError", "Reactions"]

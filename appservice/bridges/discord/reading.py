@@ -7,7 +7,7 @@ it can be read after a restart as well.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from appservice.bridges.core.errors import ChannelGone, NetworkError, Temporary
+from appservice.bridges.core.errors import ChannelGone
 from appservice.bridges.core.ids import ChannelId, EmojiId, MessageId, PersonId, SpaceId, ThreadId
 from appservice.bridges.core.incoming import (
     Channel,
@@ -19,7 +19,6 @@ from appservice.bridges.core.incoming import (
     MemberChanged,
     Notice,
     PersonChanged,
-    PinChanged,
     PollEnded,
     ReactionChanged,
     ReactionsCleared,
@@ -326,5 +325,3 @@ _READERS: Mapping[str, Reader] = {
     "GUILD_MEMBER_UPDATE": Reading.member_changed,
 }
 IS_READ = frozenset(_READERS)
-
-__all__ = ["IS_READ", "NetworkError", "PinChanged", "Reading", "Temporary"]

@@ -14,7 +14,7 @@ from appservice.bridges.core.errors import FileTooLarge, MissingPermission, NotT
 from appservice.bridges.core.ids import MAIN_PART, ChannelId, MessageId, ThreadId
 from appservice.bridges.core.network import Bridge
 from appservice.bridges.core.outgoing import Author, MessageRef, OutgoingMessage, Sent, ThreadRef
-from appservice.bridges.discord.directory import FORUM, MEDIA, Directory
+from appservice.bridges.discord.directory import FORUM, MEDIA, Directory, file_bytes
 from appservice.bridges.discord.directs import Directs, conversation_of
 from appservice.bridges.discord.formatting import Known, Written, escaped, split, write
 from appservice.bridges.discord.rest import EXECUTE, Rest, UnknownWebhook, Upload
@@ -31,7 +31,6 @@ _LOOK_BACK = 50
 _HOOK_MESSAGE = EXECUTE + "/messages/{message_id}"
 _MESSAGES = "/channels/{channel_id}/messages"
 _MESSAGE = _MESSAGES + "/{message_id}"
-_FILE_LIMITS = {0: 10 << 20, 1: 10 << 20, 2: 50 << 20, 3: 100 << 20}
 
 
 @frozen(kw_only=True)
@@ -205,13 +204,9 @@ class Sending:
         return ThreadId(str(made["id"]))
 
     def _check_size(self, message: OutgoingMessage) -> None:
-        limit = self.file_limit(message.channel)
+        limit = file_bytes(self._directory.guild_of(message.channel))
         if message.file is not None and message.file.size_bytes > limit:
             raise FileTooLarge(limit)
-
-    def file_limit(self, channel: ChannelId) -> int:
-        guild = self._directory.guild_of(channel)
-        return _FILE_LIMITS.get(int((guild.json.get("premium_tier") if guild else 0) or 0), _FILE_LIMITS[0])
 
     # --- what it says
 
@@ -272,14 +267,16 @@ class Sending:
 
     def link(self, channel: ChannelId, message: MessageId) -> str:
         """The address of a message."""
+        conversation = conversation_of(channel)
+        if conversation is not None:
+            return f"https://discord.com/channels/@me/{conversation.channel_id}/{message}"
         guild = self._directory.guild_of(channel)
         return f"https://discord.com/channels/{guild.id if guild else '@me'}/{channel}/{message}"
 
     async def _reply_line(self, ref: MessageRef) -> str:
         """Webhooks cannot answer: a line in small print says what is answered, and leads there."""
         spoken = ref.thread or ref.channel
-        guild = self._directory.guild_of(ref.channel)
-        address = f"https://discord.com/channels/{guild.id if guild else '@me'}/{spoken}/{ref.id}"
+        address = self.link(ChannelId(spoken), ref.id)
         try:
             answered = await self._rest.ask("GET", _MESSAGE, channel_id=spoken, message_id=ref.id)
         except (NotThere, MissingPermission):

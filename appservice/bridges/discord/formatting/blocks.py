@@ -4,7 +4,6 @@ import re
 
 from appservice.bridges.discord.formatting.inline import CODE_BLOCK, MAX_DEPTH, read_line
 from appservice.bridges.discord.formatting.tree import (
-    Break,
     CustomEmoji,
     Item,
     Link,
@@ -146,6 +145,3 @@ def _collect(nodes: Tree, found: dict[str, dict[object, None]]) -> None:
         elif isinstance(node, List):
             for item in node.items:
                 _collect(item.children, found)
-
-
-__all__ = ["MESSAGE_LINK", "Break", "named_in", "parse"]
