@@ -65,7 +65,7 @@ class History:
         if after is None:
             await self.begin(portal)
             return
-        await self._look_back(portal, channel)
+        await self._look_back(portal, channel, since_ms)
         await self._forward(portal, channel, MessageId(after), None)
         threads = await self._context.network.threads(channel, since_ms)
         for thread, root, _ in threads[:_MAX_THREADS]:
@@ -91,14 +91,20 @@ class History:
                 return
         logger.warning("%s: not everything that was missed is made up for", channel)
 
-    async def _look_back(self, portal: PortalRow, channel: ChannelId) -> None:
-        """Edits, deletions and reactions that were missed, of the newest messages."""
+    async def _look_back(self, portal: PortalRow, channel: ChannelId, since_ms: int) -> None:
+        """Edits, deletions and reactions that were missed, of the newest messages.
+
+        And messages between those that are known: something newer may have come before this had its turn.
+        """
         count = self._context.settings.backfill.look_back
         if count == 0:
             return
         page = await self._context.network.history(channel, limit=count)
+        is_since_beginning = False
         for message in page.messages:
-            if await self._map.is_known(channel, message.id):
+            is_known = await self._map.is_known(channel, message.id)
+            is_since_beginning = is_since_beginning or is_known
+            if is_known or (is_since_beginning and message.sent_ms <= since_ms):
                 await self._show(portal, message)
         if page.is_complete and page.messages:
             await self._find_deleted(portal, page)
@@ -116,7 +122,11 @@ class History:
                 await self._messages.delete(portal, gone)
 
     async def newest_known(self, channel: str) -> tuple[str, int] | None:
-        """(message, time) of the newest message of the channel itself that is known."""
+        """(message, time) of the newest message of the channel itself that is known.
+
+        What the bridge has sent says nothing of what came before it: it is sent without a connection too.
+        """
         found = await self._context.store.read(rows.newest, channel, 200)
-        row = next((row for row in found if row.thread_id is None), next(iter(found), None))
+        of_channel = [row for row in found if row.thread_id is None]
+        row = next((row for row in of_channel if not row.is_ours), next(iter(of_channel or found), None))
         return None if row is None else (row.message_id, row.sent_ms)
