@@ -82,10 +82,13 @@ class MessagesIn:
             # An echo of what is not in the map: its sending was cut off, and is taken up again behind this.
             return False
         actor = await self._people.actor(message.sender, message.people)
-        relation = await self._relation(message)
-        found = []
+        answered = await self._answered(message)
+        relation = await self._relation(message, answered)
+        found: list[MessageRow] = []
         for part in message.parts:
             shown = await self._content(message, part, actor)
+            if answered is not None and not found:
+                shown = _mentioning(shown, answered.user_id, actor.user_id)
             event_id = await self._send(portal, message, shown, actor, relation)
             found.append(self._row(message, shown, actor.user_id, event_id))
         if not found:
@@ -135,7 +138,7 @@ class MessagesIn:
 
     async def _add_part(self, portal: PortalRow, message: Message, part: Part, actor: Actor) -> None:
         shown = await self._content(message, part, actor)
-        event_id = await self._send(portal, message, shown, actor, await self._relation(message))
+        event_id = await self._send(portal, message, shown, actor, await self._relation(message, None))
         await self._map.put(self._row(message, shown, actor.user_id, event_id))
 
     async def _edit_part(self, portal: PortalRow, message: Message, part: Part, row: MessageRow) -> None:
@@ -243,11 +246,13 @@ class MessagesIn:
 
     # --- threads and replies
 
-    async def _relation(self, message: Message) -> JsonDict:
-        """m.relates_to, if there is any, and whom it mentions."""
-        answered = None
-        if message.reply_to is not None:
-            answered = next(iter(await self._map.of_message(message.channel, message.reply_to)), None)
+    async def _answered(self, message: Message) -> MessageRow | None:
+        if message.reply_to is None:
+            return None
+        return next(iter(await self._map.of_message(message.channel, message.reply_to)), None)
+
+    async def _relation(self, message: Message, answered: MessageRow | None) -> JsonDict:
+        """m.relates_to, if there is any."""
         root = None if message.thread is None else await self.root_of(message.channel, message.thread)
         if root is not None:
             assert message.thread is not None
@@ -314,6 +319,15 @@ class MessagesIn:
     def saw_in_thread(self, channel: str, thread: str, event_id: str) -> None:
         """A message of Matrix is the newest of the thread."""
         self._last_in_thread.set((channel, thread), event_id)
+
+
+def _mentioning(shown: _Shown, user_id: str, writer: str) -> _Shown:
+    """Who is answered is told of it. Source: client-server API, "Rich replies"."""
+    mentions = shown.content.get("m.mentions")
+    named = mentions.get("user_ids", []) if isinstance(mentions, dict) else []
+    if user_id == writer or user_id in named or shown.event_type != "m.room.message":
+        return shown
+    return evolve(shown, content={**shown.content, "m.mentions": {**(mentions or {}), "user_ids": [*named, user_id]}})
 
 
 def _type_of(shown: _Shown) -> str:

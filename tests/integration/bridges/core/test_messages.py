@@ -152,6 +152,16 @@ async def test_a_reply_of_the_network_is_a_reply(town: Town) -> None:
 
 
 @inlined
+async def test_who_is_answered_is_mentioned(town: Town) -> None:
+    alice, room = await opened(town)
+    await alice.send(room, "question")
+    await until(lambda: town.remote.messages("C1"))
+    town.remote.say("C1", "U1", "answer", reply_to=town.remote.messages("C1")[0].id)
+    answer = await town.says(alice, room, "answer")
+    assert answer["content"]["m.mentions"] == {"user_ids": [alice.user_id]}
+
+
+@inlined
 async def test_a_reply_in_matrix_is_a_reply(town: Town) -> None:
     alice, room = await opened(town)
     message = town.remote.say("C1", "U1", "question")
