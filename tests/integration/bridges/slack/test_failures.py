@@ -185,3 +185,20 @@ async def test_the_bot_is_sent_away_and_invited_again(town: SlackTown) -> None:
         await alice.join(again)
     await town.says(alice, again, "back again")
     assert TEAM
+
+
+async def test_what_both_sides_say_while_the_bridge_is_down_comes_when_it_is_back(town: SlackTown) -> None:
+    alice = await town.user("alice")
+    room = await town.open_channel(town.general, alice)
+    town.maria.post(town.general, "before")
+    await town.says(alice, room, "before")
+    await town.bridge.kill()
+    town.slack.server.sockets.retry_after_s = (0.0,)
+    town.maria.post(town.general, "from slack")
+    await town.until(lambda: town.slack.server.sockets.lost, "Slack gave up")
+    await alice.send(room, "from matrix")
+    await town.restart()
+    await town.posted(town.general, "from matrix")
+    await town.says(alice, room, "from slack")
+    bodies = [body.partition(": ")[2] for body in await town.messages(alice, room)]
+    assert bodies.count("from slack") == 1 == town.slack.texts(town.general).count("from matrix")

@@ -60,7 +60,7 @@ class Machine:
 
 
 def says(client: HttpClient, room: str) -> list[str]:
-    chunk = client.must("GET", f"/rooms/{quote(room)}/messages?dir=f&limit=200")["chunk"]
+    chunk = client.persist("GET", f"/rooms/{quote(room)}/messages?dir=f&limit=200")["chunk"]
     return [event["content"].get("body", "") for event in chunk if event["type"] == "m.room.message"]
 
 
@@ -82,8 +82,9 @@ def machine(slack: FakeSlack, dsn: str, tmp_path: Path) -> Iterator[Machine]:
     hearth.end()
 
 
-def test_a_channel_is_bridged_by_what_the_manual_says(machine: Machine) -> None:
-    slack, general, maria = machine.slack, machine.general, machine.maria
+def prepare(machine: Machine) -> None:
+    """The steps of the manual before the start, with the mistakes that one may make."""
+    slack = machine.slack
     first = machine.init("--set", f"api_url={slack.api_url}")
     assert first.returncode != 0
     assert "BAD  bot_token" in first.stdout and '"socket_mode_enabled": true' in first.stdout
@@ -92,28 +93,36 @@ def test_a_channel_is_bridged_by_what_the_manual_says(machine: Machine) -> None:
     second = machine.init("--set", f"bot_token={bot.text}", "--set", f"app_token={app.text}")
     assert second.returncode != 0 and "BAD  chat:write.customize" in second.stdout, second
     bot.scopes.add("chat:write.customize")
-    port = free_port()
     file = machine.directory / "bridges" / "slack" / "bridge.yaml"
     text = file.read_text()
-    file.write_text(text.replace(f"port: {yaml.safe_load(text)['appservice']['port']}", f"port: {port}"))
-    third = machine.init("--homeserver", f"http://127.0.0.1:{machine.hearth.port}")
+    file.write_text(text.replace(f"port: {yaml.safe_load(text)['appservice']['port']}", f"port: {free_port()}"))
+    third = machine.init()
     assert third.returncode == 0, third
+    place = ("-c", str(machine.directory / "homeserver.yaml"), "--data", str(machine.directory))
     for line in third.stdout.splitlines():
         if line.strip().startswith("hearth appservice add"):
-            place = ("-c", str(machine.directory / "homeserver.yaml"), "--data", str(machine.directory))
             done = machine.run("appservice", "add", *place, line.split()[-1])
             assert done.returncode == 0, done
-    machine.start_bridge()
 
-    alice = machine.hearth.register("alice")
+
+def open_channel(machine: Machine, alice: HttpClient) -> str:
+    """The room of the channel, asked of the bot."""
     body = {"preset": "trusted_private_chat", "is_direct": True, "invite": ["@slackbot:hearth.test"]}
     chat = alice.must("POST", "/createRoom", body)["room_id"]
     machine.until(lambda: any("Hello!" in text for text in says(alice, chat)), "the bot says hello")
     say(alice, chat, "bridge #general")
-    answer = machine.until(lambda: [text for text in says(alice, chat) if "matrix.to" in text], "an answer")
-    room = machine.until(lambda: alice.must("GET", "/sync")["rooms"].get("invite", {}), f"an invitation: {answer}")
-    room = next(iter(room))
+    machine.until(lambda: [text for text in says(alice, chat) if "matrix.to" in text], "an answer")
+    room = str(next(iter(machine.until(lambda: alice.must("GET", "/sync")["rooms"].get("invite", {}), "invited"))))
     alice.must("POST", f"/join/{quote(room)}", {})
+    return room
+
+
+def test_a_channel_is_bridged_by_what_the_manual_says_and_outlives_kills(machine: Machine) -> None:
+    slack, general, maria = machine.slack, machine.general, machine.maria
+    prepare(machine)
+    machine.start_bridge()
+    alice = machine.hearth.register("alice")
+    room = open_channel(machine, alice)
     maria.post(general, "hello from Slack")
     machine.until(lambda: "hello from Slack" in says(alice, room), "it is in Matrix")
     say(alice, room, "hello from Matrix")
@@ -126,3 +135,11 @@ def test_a_channel_is_bridged_by_what_the_manual_says(machine: Machine) -> None:
     machine.until(lambda: "while you were away" in says(alice, room), "what was missed, in Matrix")
     machine.until(lambda: "me too" in slack.texts(general), "what was missed, in Slack")
     assert slack.texts(general).count("me too") == says(alice, room).count("while you were away") == 1
+
+    machine.hearth.kill()
+    maria.post(general, "while Hearth was down")
+    machine.hearth.start()
+    machine.until(lambda: "while Hearth was down" in says(alice, room), "what Hearth missed")
+    say(alice, room, "Hearth is back")
+    machine.until(lambda: "Hearth is back" in slack.texts(general), "and goes on")
+    assert says(alice, room).count("while Hearth was down") == slack.texts(general).count("Hearth is back") == 1
