@@ -104,7 +104,10 @@ class Change:
         return self
 
     def on_head(self, room_nid: int, after: "int | Change", extremities: Sequence[int] | None = None) -> Self:
-        """Refuse the change (HeadMoved) unless this is still the room's head. The last event entry is the new one."""
+        """Refuse the change (HeadMoved) unless this is still the room's head. The last event entry is the new one.
+
+        A change without entries moves no head: it only waits until what it was decided on is committed.
+        """
         self.heads.append(RoomHead(room_nid, after, extremities))
         return self
 

@@ -285,7 +285,8 @@ def _judge(batch: list[_Waiting], heads: dict[int, int]) -> _Outcome:
         change = waiting.change
         if all(_is_head(head.room_nid, head.after, newest, heads) for head in change.heads):
             outcome.done.append(waiting)
-            newest.update((head.room_nid, change) for head in change.heads)
+            if change.entries:
+                newest.update((head.room_nid, change) for head in change.heads)
         else:
             outcome.refused.append((waiting, HeadMoved()))
     return outcome

@@ -150,7 +150,7 @@ class Intake:
         for _ in range(ATTEMPTS):
             async with self._heads.linearizer.of(room_id):
                 decided, committed = await self._decide_and_commit(room_id, new, transaction, admit)
-            if decided is None or committed is None:
+            if committed is None:
                 return []
             try:
                 await committed
@@ -165,7 +165,7 @@ class Intake:
             except BaseException:
                 self._undo(decided)
                 raise
-            return decided.events
+            return [] if decided is None else _settled(decided)
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
 
     async def draft(self, room_id: RoomId, new: NewEvent, *, signed: bool = True) -> Event:
@@ -260,7 +260,9 @@ class Intake:
         head = await self._heads.get(room_id)
         wanted = await new(head) if callable(new) else new
         if not wanted:
-            return None, None
+            # It is so already: perhaps by what is not durable yet, and told to nobody.
+            is_ahead = isinstance(head.after, Change)
+            return None, self._committer(Change().on_head(head.room_nid, head.after)) if is_ahead else None
         change = Change()
         try:
             events = await self._decide(head, change, wanted)
@@ -364,11 +366,13 @@ class Intake:
         found = await self._events.get([nid for nid, _, _ in extremities])
         return [found[nid].event for nid, _, _ in extremities]
 
-    def _undo(self, decided: _Decided) -> None:
+    def _undo(self, decided: _Decided | None) -> None:
         """What was decided will not be: no look-up may find it, and no decision may stand on it.
 
         What was handed over before is committed by now or refused too, so that the head can be read anew.
         """
+        if decided is None:
+            return
         for stored in decided.events:
             self._events.forget(stored)
         if decided.events:
@@ -381,6 +385,13 @@ class Intake:
 
 
 _REFUSALS = (AuthRuleFailed, BadEvent)
+
+
+def _settled(decided: _Decided) -> list[StoredEvent]:
+    """The events, committed. Unless others were decided on it since, the head is ahead of nothing any more."""
+    if decided.head.after is decided.change:
+        decided.head.after = decided.change.position_in(decided.head.room_nid)
+    return decided.events
 
 
 def for_client(error: AuthRuleFailed | BadEvent) -> MatrixError:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from twisted.internet import reactor, task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
 from tests.support.homeserver import Client, Homeserver, q
 
@@ -313,3 +313,16 @@ async def test_many_join_at_once(hs: Homeserver) -> None:
     state = await alice.get(f"/rooms/{q(room)}/state")
     joined = [event for event in state if event["type"] == "m.room.member" and event["content"]["membership"] == "join"]
     assert len(joined) == 9
+
+
+async def test_who_is_in_already_is_told_so_when_that_is_durable(hs: Homeserver) -> None:
+    """Two devices join at once: the one whose join says nothing new may go on as well as the other."""
+    alice, bob = await hs.register("alice"), await hs.register("bob")
+    for _ in range(5):
+        room = await alice.create_room()
+
+        async def join_and_read(room: str = room) -> None:
+            await bob.ok("POST", f"/join/{q(room)}", {})
+            await bob.ok("GET", f"/rooms/{q(room)}/messages", dir="b")
+
+        await gatherResults([Deferred.fromCoroutine(join_and_read()) for _ in range(3)])
