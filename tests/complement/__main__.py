@@ -121,7 +121,7 @@ def parts_of(package: str, program: Path, pattern: str, directory: Path, size: i
     return [Part(package, program, chunk, slash + rest) for chunk in chunks]
 
 
-def started_engines(directory: Path, count: int, room_version: str) -> "subprocess.Popen[str]":
+def started_engines(directory: Path, count: int, room_version: str = programs.ROOM_VERSION) -> "subprocess.Popen[str]":
     """The process of tests.complement.engine, ready. Rooms are of that version where a test does not say."""
     root = Path(__file__).parents[2]
     words = [sys.executable, "-m", "tests.complement.engine", str(directory), str(count)]

@@ -29,7 +29,7 @@ from tests.support.scripted_rooms import ScriptedRooms
 
 NAME = ServerName("scripted.test")
 VERSIONS = ("1", "2", "6", "10", "11", "12")
-COUNT = int(os.environ.get("HEARTH_SCRIPTED", "24"))
+COUNT = int(os.environ.get("HEARTH_SCRIPTED", "12"))
 SEED = int(os.environ.get("HEARTH_SCRIPTED_SEED", "0"))
 PARTS, PART = 3, 14
 

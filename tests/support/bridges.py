@@ -124,6 +124,8 @@ class RunningBridge:
         await self._port.stopListening()
         await self._server.drain(0)
         self.database.stop()
+        # What repeats itself would go on, and fail, in other tests.
+        await self.tasks.stop(0)
 
     async def stop(self) -> None:
         await self.parts.stop()

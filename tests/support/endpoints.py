@@ -17,6 +17,8 @@ from homeserver.web.router import Route, Router
 FIXTURE = Path(__file__).parent.parent / "fixtures/endpoints.json"
 # What clients may ask; the setup page speaks HTML, and other servers sign what they ask.
 PREFIXES = ("/_matrix/client/", "/_matrix/media/", "/_synapse/")
+# Pages for people, also where they refuse; they have tests of their own.
+PAGES = ("/fallback/web",)
 _NOTHING: Mapping[str, Any] = {}
 _PARAMETER = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
 
@@ -77,7 +79,7 @@ def endpoints_of(router: Router) -> list[Endpoint]:
     for method, path, route in router.routes():
         if path.startswith(PREFIXES) and id(route) not in told:
             found.setdefault((id(route), ""), Endpoint(method, path, route))
-    return sorted(found.values(), key=str)
+    return sorted((each for each in found.values() if not each.path.endswith(PAGES)), key=str)
 
 
 def unserved(router: Router) -> list[str]:

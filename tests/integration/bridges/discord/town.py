@@ -65,6 +65,7 @@ class Process:
     async def kill(self) -> None:
         """As the kernel would: nothing that was begun goes on."""
         await self.bridge.kill()
+        await self.tasks.stop(0)
         self.thread.loop.call_soon_threadsafe(self.thread.loop.stop)
         self.thread._thread.join(10)
 

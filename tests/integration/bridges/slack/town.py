@@ -61,6 +61,7 @@ class SlackProcess(RunningBridge):
     async def kill(self) -> None:
         """As the kernel would: nothing that was begun goes on."""
         await super().kill()
+        await self.slack_tasks.stop(0)
         self.thread.loop.call_soon_threadsafe(self.thread.loop.stop)
         self.thread._thread.join(10)
 
