@@ -135,7 +135,31 @@ class RunningBridge:
         self.database.stop()
 
 
-class Town:
+class People:
+    """What people do at the homeserver."""
+
+    hs: Homeserver
+
+    async def upload(self, client: Client, data: bytes, mimetype: str, name: str) -> str:
+        path = f"/_matrix/media/v3/upload?filename={q(name)}"
+        headers = {"Authorization": f"Bearer {client.token}", "Content-Type": mimetype}
+        response = await self.hs.http.request("POST", path, body=data, headers=headers)
+        return str(response.json["content_uri"])
+
+    async def react(self, client: Client, room: str, event_id: str, key: str) -> str:
+        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+        return await client.send_event(room, "m.reaction", {"m.relates_to": relates})
+
+    async def edit(self, client: Client, room: str, event_id: str, text: str) -> str:
+        relates = {"rel_type": "m.replace", "event_id": event_id}
+        new = {"msgtype": "m.text", "body": text}
+        return await client.send(room, f"* {text}", **{"m.new_content": new, "m.relates_to": relates})
+
+    async def redact(self, client: Client, room: str, event_id: str) -> None:
+        await client.ok("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/r{event_id[1:9]}", {})
+
+
+class Town(People):
     """The homeserver, the remote, and the bridge between them."""
 
     def __init__(self, hs: Homeserver, settings: BridgeSettings) -> None:
@@ -259,51 +283,51 @@ async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: fl
         await clock.sleep(0.02)
 
 
-def settings_of(port: int, **more: Any) -> BridgeSettings:
+def settings_of(name: str, port: int) -> BridgeSettings:
+    """Of a bridge to the network of that name."""
     appservice = AppserviceOptions(
-        id="fake",
+        id=name,
         as_token=AS_TOKEN,
         hs_token=HS_TOKEN,
         puppet_token=PUPPET_TOKEN,
-        bot="fakebot",
-        users="fake_{}",
-        aliases="fake_{}",
+        bot=f"{name}bot",
+        users=f"{name}_{{}}",
+        aliases=f"{name}_{{}}",
         port=port,
     )
-    options: dict[str, Any] = {
-        "homeserver": HomeserverOptions(server_name=ServerName(SERVER)),
-        "appservice": appservice,
-        "public": PublicOptions(address=BaseUrl("https://bridge.test"), secret=SECRET),
-        "provisioning": ProvisioningOptions(shared_secret=SECRET),
-        "portals": PortalOptions(create="asked"),
-        "permissions": {"*": "relay", SERVER: "user", "@admin:hearth.test": "admin"},
-    }
-    return BridgeSettings(**{**options, **more})
+    return BridgeSettings(
+        homeserver=HomeserverOptions(server_name=ServerName(SERVER)),
+        appservice=appservice,
+        public=PublicOptions(address=BaseUrl("https://bridge.test"), secret=SECRET),
+        provisioning=ProvisioningOptions(shared_secret=SECRET),
+        portals=PortalOptions(create="asked"),
+        permissions={"*": "relay", SERVER: "user", "@admin:hearth.test": "admin"},
+    )
 
 
-def registrations(directory: Path, port: int) -> list[Path]:
+def registrations(name: str, directory: Path, port: int) -> list[Path]:
     """Those of the bridge and of its double puppets, in files."""
     spec = {
-        "id": "fake",
+        "id": name,
         "url": f"http://127.0.0.1:{port}",
         "as_token": AS_TOKEN,
         "hs_token": HS_TOKEN,
-        "sender_localpart": "fakebot",
+        "sender_localpart": f"{name}bot",
         "rate_limited": False,
         "receive_ephemeral": True,
-        "protocols": ["fake"],
+        "protocols": [name],
         "namespaces": {
-            "users": [{"regex": "@fake_.+:hearth.test", "exclusive": True}],
-            "aliases": [{"regex": "#fake_.+:hearth.test", "exclusive": True}],
+            "users": [{"regex": f"@{name}_.+:hearth.test", "exclusive": True}],
+            "aliases": [{"regex": f"#{name}_.+:hearth.test", "exclusive": True}],
             "rooms": [],
         },
     }
     puppets = {
-        "id": "fake-puppets",
+        "id": f"{name}-puppets",
         "url": None,
         "as_token": PUPPET_TOKEN,
         "hs_token": "unused",
-        "sender_localpart": "fake-puppets",
+        "sender_localpart": f"{name}-puppets",
         "rate_limited": False,
         "namespaces": {"users": [{"regex": "@.*:hearth.test", "exclusive": False}]},
     }
@@ -319,10 +343,18 @@ def registrations(directory: Path, port: int) -> list[Path]:
 async def town(start_homeserver: Any, tmp_path: Path) -> Iterator[Town]:
     """A bridge that runs beside a homeserver."""
     port = free_port()
-    files = ", ".join(map(str, registrations(tmp_path, port)))
+    files = ", ".join(map(str, registrations("fake", tmp_path, port)))
     hs = await start_homeserver(f"app_service_config_files: [{files}]\n")
-    found = Town(hs, settings_of(port))
+    found = Town(hs, settings_of("fake", port))
     await found.bridge.start()
     yield found
     await found.bridge.stop()
     await hs.server.appservices.stop()
+
+
+def passes(test: Callable[[dict[str, Any]], Any], value: dict[str, Any]) -> bool:
+    """Is it true of the value? What it lacks, it is not."""
+    try:
+        return bool(test(value))
+    except (KeyError, TypeError, IndexError):
+        return False

@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest_twisted
-import yaml
 from attrs import evolve
 from twisted.internet import reactor
 
 from appservice.bridges.core.crossing import Crossing, LoopThread
 from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.package import Tools
-from appservice.bridges.core.settings import AppserviceOptions, BridgeSettings
 from appservice.bridges.discord.network import DiscordNetwork
 from appservice.bridges.discord.settings import DiscordSettings
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
-from tests.support.bridges import AS_TOKEN, HS_TOKEN, PUPPET_TOKEN, RunningBridge, eventually, settings_of
+from tests.support.bridges import People, RunningBridge, eventually, passes, registrations, settings_of
 from tests.support.fake_discord import Bot, FakeDiscord
 from tests.support.homeserver import Client, Homeserver, q
 from tests.support.processes import free_port
@@ -75,7 +73,7 @@ class Process:
         self.thread.stop()
 
 
-class Town:
+class Town(People):
     """Carol's server Wonderland with the channel garden; the bridge's bot is in it."""
 
     def __init__(self, hs: Homeserver, discord: FakeDiscord, directory: Path, port: int) -> None:
@@ -84,7 +82,7 @@ class Town:
         self.guild = discord.guild("Wonderland", self.carol)
         self.garden = discord.channel(self.guild, "garden", topic="roses")
         self.bot: Bot = discord.bot("Hearth", self.guild)
-        self.settings = _settings(port)
+        self.settings = settings_of("discord", port)
         self.discord_settings = DiscordSettings(
             token=self.bot.token, api=discord.api, gateway=discord.gateway_url, cdn=discord.cdn
         )
@@ -140,7 +138,7 @@ class Town:
         found: list[Json] = []
 
         async def look() -> bool:
-            found[:] = [event for event in await self.events(client, room) if _passes(test, event)]
+            found[:] = [event for event in await self.events(client, room) if passes(test, event)]
             return bool(found)
 
         await self.eventually(look, what)
@@ -174,24 +172,6 @@ class Town:
         levels["users"][client.user_id] = level
         await context.matrix.put_state(context.bot, room, "m.room.power_levels", levels)
 
-    async def react(self, client: Client, room: str, event_id: str, key: str) -> str:
-        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
-        return await client.send_event(room, "m.reaction", {"m.relates_to": relates})
-
-    async def edit(self, client: Client, room: str, event_id: str, text: str) -> str:
-        relates = {"rel_type": "m.replace", "event_id": event_id}
-        new = {"msgtype": "m.text", "body": text}
-        return await client.send(room, f"* {text}", **{"m.new_content": new, "m.relates_to": relates})
-
-    async def redact(self, client: Client, room: str, event_id: str) -> None:
-        await client.ok("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/r{event_id[1:9]}", {})
-
-    async def upload(self, client: Client, data: bytes, mimetype: str, name: str) -> str:
-        path = f"/_matrix/media/v3/upload?filename={q(name)}"
-        headers = {"Authorization": f"Bearer {client.token}", "Content-Type": mimetype}
-        response = await self.hs.http.request("POST", path, body=data, headers=headers)
-        return str(response.json["content_uri"])
-
     async def management_room(self, client: Client) -> str:
         body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [self.bot_user]}
         room = str((await client.ok("POST", "/createRoom", body))["room_id"])
@@ -222,7 +202,7 @@ class Town:
         found: list[Json] = []
 
         def look() -> bool:
-            found[:] = [each for each in self.discord.messages(channel) if _passes(test, each)]
+            found[:] = [each for each in self.discord.messages(channel) if passes(test, each)]
             return bool(found)
 
         await self.until(look, what)
@@ -249,65 +229,11 @@ class Town:
         await self.process.bridge.parts.inbox.idle()
 
 
-def _passes(test: Callable[[Json], Any], event: Json) -> bool:
-    try:
-        return bool(test(event))
-    except (KeyError, TypeError, IndexError):
-        return False
-
-
-def _settings(port: int) -> BridgeSettings:
-    appservice = AppserviceOptions(
-        id="discord",
-        as_token=AS_TOKEN,
-        hs_token=HS_TOKEN,
-        puppet_token=PUPPET_TOKEN,
-        bot="discordbot",
-        users="discord_{}",
-        aliases="discord_{}",
-        port=port,
-    )
-    return settings_of(port, appservice=appservice)
-
-
-def _registrations(directory: Path, port: int) -> list[Path]:
-    spec = {
-        "id": "discord",
-        "url": f"http://127.0.0.1:{port}",
-        "as_token": AS_TOKEN,
-        "hs_token": HS_TOKEN,
-        "sender_localpart": "discordbot",
-        "rate_limited": False,
-        "receive_ephemeral": True,
-        "protocols": ["discord"],
-        "namespaces": {
-            "users": [{"regex": "@discord_.+:hearth.test", "exclusive": True}],
-            "aliases": [{"regex": "#discord_.+:hearth.test", "exclusive": True}],
-            "rooms": [],
-        },
-    }
-    puppets = {
-        "id": "discord-puppets",
-        "url": None,
-        "as_token": PUPPET_TOKEN,
-        "hs_token": "unused",
-        "sender_localpart": "discord-puppets",
-        "rate_limited": False,
-        "namespaces": {"users": [{"regex": "@.*:hearth.test", "exclusive": False}]},
-    }
-    files = []
-    for each in (spec, puppets):
-        file = directory / f"{each['id']}.yaml"
-        file.write_text(yaml.safe_dump(each))
-        files.append(file)
-    return files
-
-
 @pytest_twisted.async_yield_fixture
 async def town(start_homeserver: Any, tmp_path: Path, fake: FakeDiscord) -> Iterator[Town]:
     """A bridge that runs between a homeserver and a Discord."""
     port = free_port()
-    files = ", ".join(map(str, _registrations(tmp_path, port)))
+    files = ", ".join(map(str, registrations("discord", tmp_path, port)))
     hs = await start_homeserver(f"app_service_config_files: [{files}]\n")
     found = Town(hs, fake, tmp_path, port)
     await found.start()

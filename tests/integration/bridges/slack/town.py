@@ -17,22 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest_twisted
-import yaml
 from attrs import evolve
 from twisted.internet import reactor
 
 from appservice.bridges.core.crossing import Crossing, LoopThread
 from appservice.bridges.core.package import Tools
-from appservice.bridges.core.settings import AppserviceOptions, BridgeSettings
+from appservice.bridges.core.settings import BridgeSettings
 from appservice.bridges.slack.ids import person_id
 from appservice.bridges.slack.network import SlackNetwork
 from appservice.bridges.slack.settings import SlackSettings
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
-from tests.support.bridges import AS_TOKEN, HS_TOKEN, PUPPET_TOKEN, RunningBridge, Town, eventually, settings_of
+from tests.support.bridges import RunningBridge, Town, eventually, passes, registrations, settings_of
 from tests.support.fake_slack import Channel, FakeSlack, Json, Person, Token
-from tests.support.homeserver import Client, Homeserver, q
+from tests.support.homeserver import Client, Homeserver
 from tests.support.processes import free_port
 
 TEAM = "T0HEARTH"
@@ -88,7 +87,7 @@ class SlackTown(Town):
             socket_ping_s=0.2,
         )
         self._place = place
-        super().__init__(hs, _settings(port))
+        super().__init__(hs, settings_of("slack", port))
 
     def _new(self) -> SlackProcess:
         return SlackProcess(self.hs, self.settings, self.slack_settings, self._place)
@@ -172,24 +171,6 @@ class SlackTown(Town):
         assert "igned in" in answer, answer
         return room
 
-    async def upload(self, client: Client, data: bytes, mimetype: str, name: str) -> str:
-        path = f"/_matrix/media/v3/upload?filename={q(name)}"
-        headers = {"Authorization": f"Bearer {client.token}", "Content-Type": mimetype}
-        response = await self.hs.http.request("POST", path, body=data, headers=headers)
-        return str(response.json["content_uri"])
-
-    async def react(self, client: Client, room: str, event_id: str, key: str) -> str:
-        relates = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
-        return await client.send_event(room, "m.reaction", {"m.relates_to": relates})
-
-    async def edit(self, client: Client, room: str, event_id: str, text: str) -> str:
-        relates = {"rel_type": "m.replace", "event_id": event_id}
-        new = {"msgtype": "m.text", "body": text}
-        return await client.send(room, f"* {text}", **{"m.new_content": new, "m.relates_to": relates})
-
-    async def redact(self, client: Client, room: str, event_id: str) -> None:
-        await client.ok("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/r{event_id[1:9]}", {})
-
     async def settle_slack(self, client: Client, room: str, channel: Channel) -> None:
         """Comes back when all that was done before has come over, both ways: marks follow it."""
         mark = f"mark {self.slack.do(self.slack.core.world.new_ts)}"
@@ -200,63 +181,12 @@ class SlackTown(Town):
         await self.bridge.parts.inbox.idle()
 
 
-def passes(test: Callable[[Json], Any], value: Json) -> bool:
-    try:
-        return bool(test(value))
-    except (KeyError, TypeError, IndexError):
-        return False
-
-
-def _settings(port: int) -> BridgeSettings:
-    appservice = AppserviceOptions(
-        id="slack",
-        as_token=AS_TOKEN,
-        hs_token=HS_TOKEN,
-        puppet_token=PUPPET_TOKEN,
-        bot="slackbot",
-        users="slack_{}",
-        aliases="slack_{}",
-        port=port,
-    )
-    return settings_of(port, appservice=appservice)
-
-
-def _registrations(directory: Path, port: int) -> list[Path]:
-    users = {"users": [{"regex": "@slack_.+:hearth.test", "exclusive": True}]}
-    aliases = {"aliases": [{"regex": "#slack_.+:hearth.test", "exclusive": True}]}
-    bridge = {
-        "id": "slack",
-        "url": f"http://127.0.0.1:{port}",
-        "as_token": AS_TOKEN,
-        "hs_token": HS_TOKEN,
-        "sender_localpart": "slackbot",
-        "rate_limited": False,
-        "receive_ephemeral": True,
-        "protocols": ["slack"],
-        "namespaces": {**users, **aliases, "rooms": []},
-    }
-    puppets = {
-        "id": "slack-puppets",
-        "url": None,
-        "as_token": PUPPET_TOKEN,
-        "hs_token": "unused",
-        "sender_localpart": "slack-puppets",
-        "rate_limited": False,
-        "namespaces": {"users": [{"regex": "@.*:hearth.test", "exclusive": False}]},
-    }
-    files = []
-    for each in (bridge, puppets):
-        files.append(directory / f"{each['id']}.yaml")
-        files[-1].write_text(yaml.safe_dump(each))
-    return files
-
-
 @pytest_twisted.async_yield_fixture
 async def town(start_homeserver: Any, tmp_path: Path, slack: FakeSlack) -> Iterator[SlackTown]:
     """A bridge that runs between a homeserver and a Slack."""
     port = free_port()
     slack.server.sockets.retry_after_s = (0.0, 0.2, 0.5, 1.0, 2.0)
-    files = ", ".join(map(str, _registrations(tmp_path, port)))
+    files = ", ".join(map(str, registrations("slack", tmp_path, port)))
     hs = await start_homeserver(f"app_service_config_files: [{files}]\n")
     found = SlackTown(hs, slack, tmp_path, port)
     await found.start()
