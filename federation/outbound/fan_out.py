@@ -134,8 +134,10 @@ class FanOut:
         if self._is_local(user_id.domain):
             if await self._was(join, "join"):
                 return ()
-            rows = await self._database.read(find_many, [user_id])
             to: Collection[ServerName] = frozenset(await self._hosts.in_room(join.room_nid))
+            if all(map(self._is_local, to)):
+                return ()
+            rows = await self._database.read(find_many, [user_id])
         else:
             to = (user_id.domain,)
             if user_id.domain in await self._hosts.before(join.room_nid, join.position):

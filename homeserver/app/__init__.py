@@ -272,7 +272,7 @@ async def assemble(core: Core) -> Server:
     changes = build_room_changes(core, rooms, users, federation, reservations, queries.users)
     welcome = build_welcome(core, users, changes, pushers)
     build_auto_accept(core, rooms, changes)
-    encryption = build_encryption(core, rooms, federation.client, queries.keys)
+    encryption = build_encryption(core, rooms, federation.client, queries.keys, hosts)
     media = build_media(core, client=federation.client)
     older = build_backfill(core, federation, rooms.remote, heads=rooms.heads, intake=rooms.intake, hosts=hosts)
     reading = build_reading(core, users, rooms, federation, older=older, hosts=hosts)

@@ -31,6 +31,7 @@ from homeserver.services.e2ee.remote_updates import RemoteUpdates
 from homeserver.services.e2ee.seams import Json, ServiceKeys
 from homeserver.services.e2ee.to_device import ToDevice
 from homeserver.services.e2ee.user_keys import UserKeys
+from homeserver.services.rooms.hosts import Hosts
 from matrix.ids import ServerName
 
 RETRY_EVERY_S = 10.0
@@ -52,7 +53,9 @@ class Encryption:
         await receive_direct(self.to_device, origin, content)
 
 
-def build_encryption(core: Core, rooms: Rooms, client: FederationClient, services: ServiceKeys) -> Encryption:
+def build_encryption(
+    core: Core, rooms: Rooms, client: FederationClient, services: ServiceKeys, hosts: Hosts
+) -> Encryption:
     storage = core.storage
     database, committer = storage.database, storage.committer
     user_keys = UserKeys(database=database, metrics=core.metrics)
@@ -106,11 +109,11 @@ def build_encryption(core: Core, rooms: Rooms, client: FederationClient, service
     )
     for reader in (user_keys, encryption.keys):
         storage.read_by(reader.read_stream)
-    _start(core, encryption.own_devices, lists)
+    _start(core, encryption.own_devices, lists, hosts)
     return encryption
 
 
-def _start(core: Core, own_devices: OwnDevices, lists: RemoteLists) -> None:
+def _start(core: Core, own_devices: OwnDevices, lists: RemoteLists, hosts: Hosts) -> None:
     """What goes on by itself."""
     storage = core.storage
     news = DeviceNews(
@@ -123,6 +126,7 @@ def _start(core: Core, own_devices: OwnDevices, lists: RemoteLists) -> None:
             devices=own_devices,
             is_local=core.is_local,
             server_name=core.server_name,
+            hosts_of=hosts.in_room,
         ),
         clock=core.clock,
         is_local=core.is_local,

@@ -8,7 +8,7 @@ the list is old. When users leave the last room with us, the lists that we keep 
 Source: server-server API, "Device Management"; m.signing_key_update.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from attrs import define, field
 
@@ -38,6 +38,10 @@ class Plan:
     change: Change = field(factory=Change)
     dropped: list[tuple[Sequence[str], int]] = field(factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        return not (self.change.entries or self.change.rows or self.dropped)
+
 
 def concerns(entry: Entry, is_local: IsLocal) -> bool:
     """Is there anything in it for other servers, or for the lists that we keep?"""
@@ -50,8 +54,16 @@ def concerns(entry: Entry, is_local: IsLocal) -> bool:
 
 class DeviceEdus:
     def __init__(
-        self, *, database: Database, events: Events, devices: OwnDevices, is_local: IsLocal, server_name: ServerName
+        self,
+        *,
+        database: Database,
+        events: Events,
+        devices: OwnDevices,
+        is_local: IsLocal,
+        server_name: ServerName,
+        hosts_of: Callable[[int], Awaitable[Collection[ServerName]]],
     ) -> None:
+        self._hosts_of = hosts_of
         self._database = database
         self._events = events
         self._devices = devices
@@ -82,6 +94,8 @@ class DeviceEdus:
             await self._add_move(plan, entry, UserId(user_id), membership)
 
     async def _add_updates(self, change: Change, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
         newest: dict[str, dict[str | None, Entry]] = {}
         for entry in entries:
             # Of several changes of a device the last tells all; in the order of those.
@@ -90,7 +104,7 @@ class DeviceEdus:
             of_user[entry.body.get("device_id")] = entry
         lasts = await self._database.read(device_list_updates.find_lasts, list(newest))
         # Who is in no room has nobody to tell it to: whoever comes to share one is told of the devices then.
-        in_rooms = await self._database.read(joined_anywhere, list(newest)) if newest else set()
+        in_rooms = await self._database.read(joined_anywhere, list(newest))
         for user_id, changed in newest.items():
             keys = await self._devices.keys_of(user_id)
             signing = changed.pop(None, None)
@@ -136,6 +150,8 @@ class DeviceEdus:
         """Who came into a room or went: a user of ours, or of another server."""
         assert entry.room_nid is not None
         if membership == "join":
+            if set(await self._hosts_of(entry.room_nid)) <= {self._server_name}:
+                return
             # As Synapse: a room that was joined with most members left out is mostly a large one, and who has no keys
             # is no news to all of its servers. Only who was not known to be there may have missed something.
             is_large = await self._database.read(partial_rooms.find, entry.room_nid) is not None

@@ -2,8 +2,8 @@
 
 Theory of operation. How far it was read is a row of the database, which moves in the transaction that queues what
 follows from what was read. Every process has such a reader; whose transaction finds that another was faster lets that
-one go ahead from then on, and looks only after a while whether it still does. Most of the stream is of no concern:
-that it was read is not worth a commit.
+one go ahead from then on, and looks only after a while whether it still does. Most of the stream is of no concern, or
+nothing follows from it: that it was read is not worth a commit.
 """
 
 import logging
@@ -119,8 +119,9 @@ class DeviceNews:
                     last = entry.position - 1
                     break
                 concerning.append(entry)
-        if concerning or last - self._saved >= MAX_UNSAVED:
-            await self._save(await self._edus.plan(concerning), last)
+        plan = await self._edus.plan(concerning)
+        if not plan.is_empty or last - self._saved >= MAX_UNSAVED:
+            await self._save(plan, last)
         self._read = last
 
     async def _save(self, plan: Plan, position: int) -> None:

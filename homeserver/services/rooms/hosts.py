@@ -2,7 +2,7 @@
 
 A join adds its user's server. Whether a leave takes it away depends on the server's other users: it is doubted then,
 and the database asked for that one server when the room is next asked for. So a room of 50,000 members costs as much
-as it has servers.
+as it has servers. Of a room that is made while we listen all is known: its first events ask the database nothing.
 """
 
 from collections.abc import Collection
@@ -20,16 +20,34 @@ from storage.stream import Stream
 
 # Servers of all rooms in memory together; beyond it rooms are forgotten. Some 60 bytes each.
 MAX_SERVERS = 2_000_000
+# So many servers that came into a room may come before it is asked who was there before them.
+MAX_CAME = 16
 _NOBODY: frozenset[ServerName] = frozenset()
 
 
 @define(eq=False)
 class _Servers:
-    """`now` were the servers before each event behind the position `since`, but for those in doubt since another."""
+    """Before each event behind the position `since` the servers were `now`, but for those that `came` with it or later.
+
+    And but for those in doubt since a position. `came`: (position, server), in order.
+    """
 
     now: set[ServerName]
     since: int
+    came: list[tuple[int, ServerName]] = field(factory=list)
     doubts: dict[ServerName, int] = field(factory=dict)
+
+    def add(self, server: ServerName, position: int) -> None:
+        self.now.add(server)
+        self.came.append((position, server))
+        if len(self.came) > MAX_CAME:
+            self.since = max(self.since, self.came.pop(0)[0])
+
+    def before(self, position: int) -> Collection[ServerName] | None:
+        if position <= self.since or any(doubted < position for doubted in self.doubts.values()):
+            return None
+        later = {server for came, server in self.came if came >= position}
+        return self.now - later if later else self.now
 
 
 class Hosts:
@@ -55,16 +73,16 @@ class Hosts:
         if known is not None:
             return known
         room = await self._room(room_nid)
-        if position > room.since:
-            return room.now
+        # Whatever was in doubt no longer is.
+        known = room.before(position)
+        if known is not None:
+            return known
         return await self._database.read(room_servers.servers_before, room_nid, position)
 
     def known_before(self, room_nid: int, position: int) -> Collection[ServerName] | None:
         """The same if it is in memory."""
         room = self._rooms.get(room_nid)
-        if room is None or position <= room.since or any(doubted < position for doubted in room.doubts.values()):
-            return None
-        return room.now
+        return None if room is None else room.before(position)
 
     async def sharing_with(self, user_id: UserId) -> set[ServerName]:
         """The servers that are in a room which the user is joined to, ours among them."""
@@ -88,8 +106,13 @@ class Hosts:
             if entry.kind is Kind.ROOM and entry.user_id is None:
                 # Something changed without an event: a state resolution, a purge.
                 self._forget(entry.room_nid)
-            elif entry.kind is Kind.EVENT and (room := self._rooms.get(entry.room_nid)) is not None:
-                self._fold(room, entry)
+            elif entry.kind is Kind.EVENT:
+                room = self._rooms.get(entry.room_nid)
+                if room is not None:
+                    self._fold(room, entry)
+                elif entry.body.event.type == "m.room.create" and not entry.body.flags:
+                    # Nobody was in it before.
+                    self._rooms[entry.room_nid] = _Servers(set(), entry.position - 1)
 
     def _fold(self, room: _Servers, entry: Entry) -> None:
         stored: StoredEvent = entry.body
@@ -104,8 +127,7 @@ class Hosts:
             # Whatever the database is about to say of it is out of date.
             room.doubts[server] = entry.position
         elif server not in room.now:
-            room.now.add(server)
-            room.since = max(room.since, entry.position)
+            room.add(server, entry.position)
             self._count += 1
 
     async def _room(self, room_nid: int) -> _Servers:
