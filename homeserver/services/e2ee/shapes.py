@@ -44,6 +44,7 @@ class CrossSigningKey:
 def read_device_keys(raw: Any, user_id: str, device_id: str) -> Json:
     """The device's identity keys, which must be the caller's own. Their signature is the clients' to check.
 
+    Also that there is one: keys that are not signed have long been taken by servers, and are of no use to anybody.
     Raises: BadRequest.
     """
     keys = _object(raw, "device_keys")
@@ -55,7 +56,7 @@ def read_device_keys(raw: Any, user_id: str, device_id: str) -> Json:
     if not isinstance(algorithms, list) or not all(isinstance(algorithm, str) for algorithm in algorithms):
         raise BadRequest("device_keys.algorithms must be an array of strings")
     _texts_by_name(keys.get("keys"), "device_keys.keys")
-    _check_signatures(keys.get("signatures"), "device_keys.signatures")
+    _check_signatures(keys.get("signatures", {}), "device_keys.signatures")
     return keys
 
 

@@ -13,7 +13,7 @@ Source: push gateway API, "Homeserver behaviour"; client-server API, "Push Notif
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, field
 
@@ -167,36 +167,36 @@ class PushDelivery:
                     # The next entry brings them up again; to be told twice does no harm.
                     self._new[:0] = entries
                     raise
-                self._routed = entries[-1].position
                 for worker in list(self._all()):
                     self._wake(worker)
         finally:
             self._is_routing = False
 
     async def _hand_over(self, entries: Sequence[Entry]) -> None:
-        rooms = set()
         for entry in entries:
-            if entry.kind is Kind.EVENT and entry.room_nid is not None:
-                rooms.add(entry.room_nid)
-            elif entry.kind is Kind.ROOM and entry.room_nid is not None and entry.user_id is not None:
-                # An invite to a room that this server is not in.
-                for worker in self._workers.get(entry.user_id, ()):
-                    worker.rooms.add(entry.room_nid)
-            elif entry.kind is Kind.RECEIPT and entry.user_id is not None:
-                for worker in self._workers.get(entry.user_id, ()):
-                    worker.wants_badge = True
-            elif entry.kind is Kind.CACHE and entry.user_id is not None:
+            if entry.kind is Kind.CACHE and entry.user_id is not None:
                 await self._reload(UserId(entry.user_id), entry)
-        await self._touch(rooms)
+        rooms = {entry.room_nid for entry in entries if entry.kind is Kind.EVENT and entry.room_nid is not None}
+        members = {nid: await self._members.members_of(nid) for nid in rooms} if self._workers else {}
+        # From here on at once: a pusher at work that were given a room before the position moves would look at the room
+        # up to the old position, and forget it.
+        for room_nid, of_room in members.items():
+            self._touch(room_nid, of_room)
+        for entry in entries:
+            for worker in self._workers.get(entry.user_id or "", ()):
+                if entry.kind is Kind.ROOM and entry.room_nid is not None:
+                    # An invite to a room that this server is not in.
+                    worker.rooms.add(entry.room_nid)
+                elif entry.kind is Kind.RECEIPT:
+                    worker.wants_badge = True
+        self._routed = entries[-1].position
 
-    async def _touch(self, room_nids: Iterable[int]) -> None:
-        """Something came in these rooms: their members' pushers look at them."""
-        for room_nid in room_nids if self._workers else ():
-            members = await self._members.members_of(room_nid)
-            few, many = (members, self._workers) if len(members) < len(self._workers) else (self._workers, members)
-            for user_id in [user_id for user_id in few if user_id in many]:
-                for worker in self._workers[user_id]:
-                    worker.rooms.add(room_nid)
+    def _touch(self, room_nid: int, members: Mapping[UserId, str]) -> None:
+        """Something came in this room: its members' pushers look at it."""
+        few, many = (members, self._workers) if len(members) < len(self._workers) else (self._workers, members)
+        for user_id in [user_id for user_id in few if user_id in many]:
+            for worker in self._workers[user_id]:
+                worker.rooms.add(room_nid)
 
     async def _reload(self, user_id: UserId, entry: Entry) -> None:
         """The user's pushers may have changed; of a device's key that was another user's, that user's too."""
