@@ -20,7 +20,7 @@ from federation.outbound.edus import Edu, Waiting, assembled
 from federation.outbound.errors import RemoteError
 from federation.outbound.fan_out import Delivery, Stored
 from federation.outbound.queue import MAX_EDUS, MAX_PDUS, Queue
-from federation.outbound.transmission import Transmission
+from federation.outbound.sifting import Sifting
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.tasks import Tasks
 from matrix.ids import ServerName
@@ -73,7 +73,7 @@ class Outbox:
         *,
         database: Database,
         catch_up: CatchUp,
-        transmission: Transmission,
+        transmission: Sifting,
         destinations: Destinations,
         clock: Clock,
         tasks: Tasks,
@@ -257,11 +257,12 @@ class Outbox:
         events: Sequence[StoredEvent],
         stored: Sequence[QueuedEdu],
         edus: Iterable[Waiting],
+        failures: int = 0,
     ) -> None:
         waiting = [*(Edu(edu.edu_type, edu.content, edu.key) for edu in stored), *edus]
         if not events and not waiting:
             return
-        await self._transmission(name, events, assembled(waiting))
+        await self._transmission(name, events, assembled(waiting), failures)
         if stored:
             await self._database.run(rows.delete_edus, name, stored)
 
@@ -309,7 +310,7 @@ class Outbox:
         """One transaction of it; gives the rest."""
         most = MAX_EDUS - len(stored)
         events = await self._catch_up.load(missed.events[:MAX_PDUS])
-        await self._transmit(name, events, stored, missed.edus[:most])
+        await self._transmit(name, events, stored, missed.edus[:most], behind.failures)
         rest = Missed(missed.events[MAX_PDUS:], missed.edus[most:])
         if not rest.edus and rest.events:
             self._reached(name, behind, missed.events[MAX_PDUS - 1][0])

@@ -10,6 +10,7 @@ from federation.outbound.fan_out import FanOut
 from federation.outbound.outbox import Outbox
 from federation.outbound.queue_status import watch
 from federation.outbound.sender import SHARDS, Sender
+from federation.outbound.sifting import Sifting
 from federation.outbound.transmission import Transmission
 from homeserver.app.core import Core
 from homeserver.app.e2ee import Encryption
@@ -55,8 +56,11 @@ def build_sending(core: Core, federation: Federation, hosts: Hosts) -> Sending:
     outbox = Outbox(
         database=storage.database,
         catch_up=CatchUp(database=storage.database, events=storage.events, ours=[core.server_name]),
-        transmission=Transmission(
-            send=federation.client.send_transaction, server_name=core.server_name, clock=clock, metrics=core.metrics
+        transmission=Sifting(
+            send=Transmission(
+                send=federation.client.send_transaction, server_name=core.server_name, clock=clock, metrics=core.metrics
+            ),
+            metrics=core.metrics,
         ),
         destinations=federation.destinations,
         clock=clock,
