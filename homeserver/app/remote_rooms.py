@@ -30,6 +30,7 @@ from homeserver.services.rooms.remote.room_import import ImportParts, RoomImport
 from homeserver.services.rooms.remote.rows import Rows
 from homeserver.services.rooms.remote.state_before import StateBefore
 from storage.interning import HISTORY_BLOCK, Nids
+from storage.leases import PARTIAL_ROOMS, Leases
 
 
 @frozen(kw_only=True)
@@ -127,6 +128,7 @@ def build_remote_rooms(
                 database=database,
                 state_keys=state_keys,
                 partial=partial,
+                leases=Leases(storage.dsn, reactor=core.reactor, work=PARTIAL_ROOMS),
                 gathering=gathering,
                 states=states,
                 rewriting=_rewriting(core, heads, states),

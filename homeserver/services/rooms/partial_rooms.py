@@ -46,6 +46,10 @@ class PartialRooms:
     def is_partial(self, room_nid: int) -> bool:
         return room_nid in self._partial
 
+    def all(self) -> list[int]:
+        """The rooms that are known in part."""
+        return list(self._partial)
+
     def hidden(self, room_nids: Collection[int], upto: int) -> set[int]:
         """Those of the rooms that are not whole at the position."""
         if not self._partial and not self._completed:

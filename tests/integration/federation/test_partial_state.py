@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from matrix.events import Json
 from matrix.ids import RoomId
 from tests.integration.federation.handmade_room import HandmadeRoom
+from tests.integration.federation.listening import until
 from tests.integration.federation.remote_pair import join
 from tests.support.consistency import faults
 from tests.support.fake_server import FakeServer
@@ -299,3 +300,23 @@ async def test_a_second_user_comes_in_by_the_word_of_others(joined: LargeRoom, a
     await join(bob, joined.room, "two.test")
     await complete(host, joined)
     assert await members(alice, joined) == {"@alice", "@bob", "@eve", "@frank", "@grace"}
+
+
+async def test_of_two_processes_one_completes_it_and_the_other_if_that_ends(network: Network) -> None:
+    first, two = await network.start("one.test"), FakeServer(network, "two.test")
+    room = LargeRoom(two)
+    alice = await first.register("alice")
+    await join(alice, room.room, "two.test")
+    await room.asked
+    second = await Homeserver.start(first.dsn, first.core.config, wire=first.core.wire, key=first.core.signer.key)
+    await until(lambda: not second.server.rooms.remote.completion._running)
+    assert len(network.sent("/state_ids/")) == 1, "both ask"
+    await network.stop("one.test")
+    room.release()
+    try:
+        await second.server.rooms.remote.completion.look()
+        await whole(second, room)
+        assert await members(Client(second, alice.session), room) == {"@alice", "@eve", "@frank", "@grace"}
+    finally:
+        await second.stop()
+    assert faults(second.dsn) == []

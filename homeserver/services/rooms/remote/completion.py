@@ -5,7 +5,7 @@ a state that allows the join. Its members are filled in before everything (stora
 time. Then, under the room's lock, all that was judged by the partial state is judged again by the whole one
 (replay.py), and one change puts right what that makes different (rewriting.py): the room is whole.
 
-A restart begins again; nothing of it has to be undone.
+A restart begins again; nothing of it has to be undone. Of several processes one does it, another if that one ends.
 
 Source: MSC3902; server-server API, PUT /send_join, `omit_members`.
 """
@@ -37,6 +37,7 @@ from storage.change import HeadMoved
 from storage.database import Database
 from storage.events import Events
 from storage.interning import StateKeys
+from storage.leases import Leases
 from storage.partial_rooms import PartialRow
 from storage.rooms import RoomRow
 
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 # Between two rounds of all servers; doubled up to the longest.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
+# How often a process looks whether a room that another completes was left alone.
+LOOK_S = 30.0
 # Servers that are asked in one round.
 MAX_SERVERS = 20
 ATTEMPTS = 5
@@ -61,6 +64,7 @@ class CompletionParts:
     database: Database
     state_keys: StateKeys
     partial: PartialRooms
+    leases: Leases
     gathering: Gathering
     states: StateBefore
     rewriting: Rewriting
@@ -77,9 +81,14 @@ class Completion:
         self._running: set[int] = set()
 
     async def resume(self) -> None:
-        """Takes up what was begun before a restart."""
+        """Takes up what was begun before a restart, and later what other processes leave alone."""
         for row in await self._parts.partial.load():
             self._begin(row.room_nid)
+        self._parts.tasks.repeat("rooms.partial", LOOK_S, self.look)
+
+    async def look(self) -> None:
+        for room_nid in self._parts.partial.all():
+            self._begin(room_nid)
 
     async def begin(self, room_id: RoomId) -> None:
         """The room has just been joined. A small one is whole when this comes back."""
@@ -99,15 +108,20 @@ class Completion:
             self._parts.tasks.background("rooms.complete_state", self._run(room_nid), endless=True)
 
     async def _run(self, room_nid: int) -> None:
-        pause_s = FIRST_PAUSE_S
         try:
-            while self._parts.partial.is_partial(room_nid):
-                if await self._round(room_nid) or not await self._are_in(room_nid):
-                    return
-                await self._parts.clock.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            async with self._parts.leases.of(room_nid) as is_ours:
+                if is_ours:
+                    await self._in_rounds(room_nid)
         finally:
             self._running.discard(room_nid)
+
+    async def _in_rounds(self, room_nid: int) -> None:
+        pause_s = FIRST_PAUSE_S
+        while self._parts.partial.is_partial(room_nid) and await self._are_in(room_nid):
+            if await self._round(room_nid):
+                return
+            await self._parts.clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _are_in(self, room_nid: int) -> bool:
         """Who has left is told nothing any more; who comes back begins again."""
