@@ -18,6 +18,7 @@ from matrix.room_versions import ROOM_VERSIONS
 from storage.change import Change, Custom, Entry, Insert, Kind, int_array
 from storage.database import Database
 from storage.event_transactions import TransactionKey
+from storage.expected import Expected
 from storage.loader import Loader
 
 MAX_REDACTIONS = 1_000
@@ -201,6 +202,7 @@ class Events:
         # What was redacted lately: the event may have been read before, and arrive after.
         self._redactions: OrderedDict[int, int] = OrderedDict()
         self._max = max_events
+        self.expected = Expected()
         self._nids = Loader(find_events, database=database, reactor=reactor)
         self._ids = Loader(find_events_by_id, database=database, reactor=reactor)
 
@@ -215,6 +217,7 @@ class Events:
             stored.redact(redaction_nid)
         self._by_nid[stored.nid] = stored
         self._nid_by_id[stored.event_id] = stored.nid
+        self.expected.doubt(stored.event_id)
         if len(self._by_nid) > self._max:
             _, forgotten = self._by_nid.popitem(last=False)
             self._nid_by_id.pop(forgotten.event_id, None)
@@ -230,6 +233,7 @@ class Events:
     def forget(self, stored: StoredEvent) -> None:
         self._by_nid.pop(stored.nid, None)
         self._nid_by_id.pop(stored.event_id, None)
+        self.expected.doubt(stored.event_id)
 
     async def get(self, nids: Iterable[int]) -> dict[int, StoredEvent]:
         """Those events that exist, by number."""
@@ -253,10 +257,10 @@ class Events:
         for event_id in event_ids:
             nid = self._nid_by_id.get(event_id)
             stored = None if nid is None else self.known(nid)
-            if stored is None:
-                missing.append(event_id)
-            else:
+            if stored is not None:
                 found[event_id] = stored
+            elif not self.expected.is_absent(event_id):
+                missing.append(event_id)
         if missing:
             loaded = await self._ids.load_many(missing)
             found.update((event_id, self.remember(stored)) for event_id, stored in loaded.items())
@@ -276,11 +280,15 @@ class Events:
             stored: StoredEvent = entry.body
             if stored.redacted is not None:
                 self._redact(stored.redacted, stored.nid)
+            elif stored.event.redacts is not None:
+                self.expected.refer(stored.event.redacts)
             to = relation(stored.event.content) if "m.relates_to" in stored.event.content else None
             if to is not None and to.event_id is not None:
                 parent = self._by_nid.get(self._nid_by_id.get(to.event_id, 0))
                 if parent is not None:
                     parent.has_children = True
+                else:
+                    self.expected.refer(to.event_id)
 
     def _reject(self, nid: int) -> None:
         if (stored := self._by_nid.get(nid)) is not None:

@@ -14,15 +14,6 @@ ADD = Insert(
 LIFETIME_MS = 24 * 3600 * 1000
 
 
-def find_answer(cur: Cursor, origin: str, transaction_id: str) -> str | None:
-    """The JSON of the answer."""
-    cur.execute(
-        "SELECT answer FROM federation_received WHERE origin = %s AND transaction_id = %s", (origin, transaction_id)
-    )
-    row = cur.fetchone()
-    return None if row is None else str(row[0])
-
-
 def trim(cur: Cursor, now_ms: int, limit: int = 5_000) -> int:
     """Forgets old ones, at most `limit`; gives how many."""
     cur.execute(

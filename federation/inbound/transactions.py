@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from federation.inbound.routes import V1, ServerApi, origin_of, server_route
@@ -34,10 +35,12 @@ from matrix.events import Json
 from matrix.hashing import event_id_of
 from matrix.ids import BadIdentifier, EventId, RoomId, ServerName
 from matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from storage import arriving
 from storage import received_transactions as rows
+from storage.arriving import Sent, is_plain
 from storage.change import Change
-from storage.commit import Committer
-from storage.database import Database
+from storage.loader import Loader
+from storage.opened import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,9 @@ MAX_WAITING = 10
 # Answers that this process gave last; older ones are in the database.
 MAX_KEPT = 2_000
 MAX_ERROR_CHARACTERS = 500
+# EDUs that do no harm when they come again after a restart: receipts move forward only, messages to devices have ids
+# of their own, and who types or is there is told again and again. No answer is written down for their sake.
+_REPEATABLE = frozenset({"m.typing", "m.presence", "m.receipt", "m.direct_to_device"})
 
 Answering = dict[str, Any]
 
@@ -66,6 +72,14 @@ class Transaction:
     edus: Sequence[Any] = field(repr=False)
 
 
+@frozen
+class OfRoom:
+    """The events of a transaction that are of one room, and their ids where these can be told."""
+
+    room_id: RoomId
+    events: Sequence[tuple[EventId | None, Json]] = field(repr=False)
+
+
 class Pdus:
     """The events of a transaction."""
 
@@ -75,29 +89,36 @@ class Pdus:
         self._receive = receive
         self._received = metrics.counter("federation_received_pdus", "PDUs of other servers", ["outcome"])
 
-    async def receive(self, origin: ServerName, pdus: Sequence[Any]) -> dict[EventId, Json]:
-        """`{}` or `{"error": ...}` of each event whose id can be told."""
+    async def by_room(self, pdus: Sequence[Any]) -> list[OfRoom]:
+        """Those of rooms that are known here."""
         rooms: dict[RoomId, list[Json]] = {}
         for pdu in pdus:
             room_id = _room_id(pdu)
             if room_id is not None:
                 rooms.setdefault(room_id, []).append(pdu)
+        found: dict[RoomId, OfRoom] = {}
+        await _all(self._identify(room_id, of_room, found) for room_id, of_room in rooms.items())
+        return [found[room_id] for room_id in rooms if room_id in found]
+
+    async def receive(self, origin: ServerName, rooms: Iterable[OfRoom]) -> dict[EventId, Json]:
+        """`{}` or `{"error": ...}` of each event whose id can be told."""
         results: dict[EventId, Json] = {}
-        await _all(self._receive_of_room(origin, room_id, of_room, results) for room_id, of_room in rooms.items())
+        await _all(self._receive_of_room(origin, of_room, results) for of_room in rooms)
         return results
 
-    async def _receive_of_room(
-        self, origin: ServerName, room_id: RoomId, pdus: Sequence[Json], results: dict[EventId, Json]
-    ) -> None:
+    async def _identify(self, room_id: RoomId, pdus: Sequence[Json], found: dict[RoomId, OfRoom]) -> None:
         room = await self._heads.find_room(room_id)
         if room is None:
             # Without its version not even the ids of its events can be told. Synapse is as silent.
             self._received.labels("unknown_room").inc(len(pdus))
             return
-        may_act = await self._acls.may_act(origin, room_id)
-        for pdu in pdus:
-            event_id = _event_id(pdu, ROOM_VERSIONS[room.version])
-            error = await self._error(origin, room_id, pdu) if may_act else "Server is banned from room"
+        version = ROOM_VERSIONS[room.version]
+        found[room_id] = OfRoom(room_id, [(_event_id(pdu, version), pdu) for pdu in pdus])
+
+    async def _receive_of_room(self, origin: ServerName, of_room: OfRoom, results: dict[EventId, Json]) -> None:
+        may_act = await self._acls.may_act(origin, of_room.room_id)
+        for event_id, pdu in of_room.events:
+            error = await self._error(origin, of_room.room_id, pdu) if may_act else "Server is banned from room"
             self._received.labels("refused" if error else "taken").inc()
             if event_id is not None:
                 results[event_id] = {"error": error} if error else {}
@@ -123,9 +144,10 @@ class Pdus:
 
 
 class Transactions:
-    def __init__(self, *, database: Database, committer: Committer, clock: Clock, pdus: Pdus, edus: Edus) -> None:
-        self._database = database
-        self._committer = committer
+    def __init__(self, *, storage: Storage, clock: Clock, reactor: IReactorTime, pdus: Pdus, edus: Edus) -> None:
+        self._arriving = Loader(arriving.find, database=storage.database, reactor=reactor)
+        self._expected = storage.events.expected
+        self._committer = storage.committer
         self._clock = clock
         self._pdus = pdus
         self._edus = edus
@@ -138,22 +160,34 @@ class Transactions:
         async with self._turns.of(transaction.origin):
             answer = self._answers.get(key)
             if answer is None:
-                text = await self._database.read(rows.find_answer, *key)
-                answer = await self._work(transaction) if text is None else orjson.loads(text)
+                answer = await self._first_answer(transaction)
                 self._answers.set(key, answer)
             return answer
 
-    async def _work(self, transaction: Transaction) -> Answering:
+    async def _first_answer(self, transaction: Transaction) -> Answering:
+        """That of another process, or of the one that ran before; else the transaction is worked on."""
+        rooms = await self._pdus.by_room(transaction.pdus)
+        ids = tuple(event_id for of_room in rooms for event_id, _ in of_room.events if event_id is not None)
+        found = await self._arriving.load(Sent(transaction.origin, transaction.transaction_id, ids))
+        assert found is not None
+        if found.answer is not None:
+            told: Answering = orjson.loads(found.answer)
+            return told
+        absent = {event_id for event_id in ids if is_plain(event_id) and event_id not in found.here}
+        with self._expected.these(absent, found.referred):
+            return await self._work(transaction, rooms)
+
+    async def _work(self, transaction: Transaction, rooms: Sequence[OfRoom]) -> Answering:
         results: Mapping[EventId, Json] = {}
 
         async def take_pdus() -> None:
             nonlocal results
-            results = await self._pdus.receive(transaction.origin, transaction.pdus)
+            results = await self._pdus.receive(transaction.origin, rooms)
 
         # Keys for messages must not wait until the messages' room is complete.
         await _all((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
         answer: Answering = {"pdus": {str(event_id): result for event_id, result in results.items()}}
-        if transaction.edus or any(results.values()):
+        if any(results.values()) or any(map(_has_lasting_effect, transaction.edus)):
             # Events that were taken in are known by their ids: the answer would be the same again.
             text = orjson.dumps(answer).decode()
             row = (transaction.origin, transaction.transaction_id, text, self._clock.now_ms())
@@ -177,6 +211,10 @@ class TransactionsApi(ServerApi):
         if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS:
             raise BadRequest(f"A transaction has at most {MAX_PDUS} PDUs and {MAX_EDUS} EDUs")
         return await self._transactions.receive(Transaction(origin_of(call), transaction_id, pdus, edus))
+
+
+def _has_lasting_effect(edu: Any) -> bool:
+    return isinstance(edu, dict) and edu.get("edu_type") not in _REPEATABLE
 
 
 def _room_id(pdu: Any) -> RoomId | None:

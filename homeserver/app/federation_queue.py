@@ -101,9 +101,9 @@ def transaction_apis(
     storage = core.storage
     handlers = _handlers(core, rooms, encryption, hosts, acls)
     transactions = Transactions(
-        database=storage.database,
-        committer=storage.committer,
+        storage=storage,
         clock=core.clock,
+        reactor=core.reactor,
         pdus=Pdus(heads=rooms.heads, acls=acls, receive=receive, metrics=core.metrics),
         edus=Edus(handlers=handlers, clock=core.clock, metrics=core.metrics),
     )

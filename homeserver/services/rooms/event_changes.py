@@ -41,6 +41,7 @@ class EventChanges:
         target = await self._events.find(target_id)
         if target is None:
             awaited_redactions.add(change, target_id, redaction.nid, may_any=may_any)
+            self._events.expected.refer(target_id)
             return
         is_there = target.room_nid == redaction.room_nid and target.event.type != "m.room.create"
         if is_there and (may_any or event.sender.domain == target.event.sender.domain):

@@ -117,8 +117,10 @@ class Outliers:
             self._events.remember(stored)
         if len(ours) == len(judged):
             return ours
-        theirs = await self._events.by_id(one.stored.event_id for one in judged if one.stored.event_id not in ours)
-        return ours | theirs
+        others = [one.stored.event_id for one in judged if one.stored.event_id not in ours]
+        for event_id in others:
+            self._events.expected.doubt(event_id)
+        return ours | await self._events.by_id(others)
 
 
 def _flags(event: Event, auth: Sequence[StoredEvent], create: StoredEvent | None) -> int:

@@ -148,6 +148,7 @@ class Placing:
             room_nid=head.room_nid,
             prev_nids=[nid for nid, _, _ in head.extremities],
             judged_by=judged_by,
+            is_unreferred=self._events.expected.is_unreferred(event.event_id),
         )
         stored = self._rows.make(placed)
         try:
@@ -193,6 +194,7 @@ class Placing:
             before=before,
             bases={settled.position: {}, **graph.bases},
             claimed=claimed.unknown,
+            is_unreferred=self._events.expected.is_unreferred(event.event_id),
         )
         if verdict is not ACCEPTED:
             change = Change()

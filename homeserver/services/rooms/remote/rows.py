@@ -10,8 +10,10 @@ from homeserver.services.rooms.heads import Head
 from homeserver.services.rooms.remote.arrival import Arrival
 from homeserver.services.rooms.remote.state_before import smallest_delta
 from matrix.events import StateKey
+from matrix.ids import EventId
 from storage import awaited_redactions, extremities, memberships, outliers, relations, state
 from storage import events as event_rows
+from storage.awaited_redactions import AwaitedRedaction
 from storage.change import At, Change, Entry, Kind, int_array
 from storage.database import Database
 from storage.events import EventRow, Events, StoredEvent
@@ -42,6 +44,8 @@ class Placed:
     before: Changes = field(factory=dict)
     bases: Mapping[int, Changes] = field(factory=dict)
     claimed: Collection[StateKey] = ()
+    # Is it known that no event names it?
+    is_unreferred: bool = False
 
     @property
     def is_off_line(self) -> bool:
@@ -59,7 +63,8 @@ class Rows:
         """The event in memory, to be announced by its entry."""
         event = placed.arrival.event
         entry = Entry(Kind.EVENT, placed.room_nid, event.state_key if event.type == MEMBER else None)
-        stored = StoredEvent(placed.nid, placed.room_nid, event, entry)
+        has_children = False if placed.is_unreferred else None
+        stored = StoredEvent(placed.nid, placed.room_nid, event, entry, has_children=has_children)
         stored = entry.body = self._events.remember(stored)
         return stored
 
@@ -118,7 +123,7 @@ class Rows:
     async def add_effects(self, change: Change, placed: Placed, stored: StoredEvent, at: At | int) -> None:
         """Relations and redactions, of an event that is shown."""
         event = stored.event
-        awaited = (await self._database.read(awaited_redactions.find, [event.event_id])).get(event.event_id, [])
+        awaited = [] if placed.is_unreferred else await self._awaited(event.event_id)
         valid = [
             one
             for one in awaited
@@ -131,6 +136,9 @@ class Rows:
             relations.add(change, stored, at)
         if event.redacts is not None:
             await self._changes.apply_redaction(change, stored, event.redacts, placed.judged_by)
+
+    async def _awaited(self, event_id: EventId) -> Sequence[AwaitedRedaction]:
+        return (await self._database.read(awaited_redactions.find, [event_id])).get(event_id, [])
 
     async def announce_resolved(
         self,
