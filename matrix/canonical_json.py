@@ -35,9 +35,10 @@ _STRICT_LOW, _STRICT_HIGH = -(2**53) + 1, 2**53 - 1
 _LOOSE_LOW, _LOOSE_HIGH = -(2**63), 2**64 - 1
 
 # Finds, in orjson's output, every float, every integer of 16 digits or more, and null, which may have been NaN.
-# A text that looks like one costs only the slow path.
+# A text may look like one, as the name of a server that is an IP address: then it is looked at again without texts.
 # The pattern begins with a set, which `re` can look for quickly; the look-ahead spares most attempts.
 _SUSPECT = re.compile(rb"[:,\[](?=[-n0-9])(?:null|-?[0-9]+[.e]|-?[0-9]{16})")
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Every run of digits becomes zeros, so that a long one is found by a search for a constant.
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord("x") for byte in range(256))
 _LONG_NUMBER = b"0" * 19
@@ -108,7 +109,9 @@ def decode(data: bytes, *, max_depth: int = MAX_BODY_DEPTH) -> Any:
 
 
 def _is_suspect(data: bytes) -> bool:
-    return data[:1] not in (b"{", b"[", b'"') or _SUSPECT.search(data) is not None
+    if data[:1] not in (b"{", b"[", b'"'):
+        return True
+    return _SUSPECT.search(data) is not None and _SUSPECT.search(_TEXT.sub(b'""', data)) is not None
 
 
 def _encode_slowly(value: Any) -> bytes:

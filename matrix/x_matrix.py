@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from matrix import canonical_json, signing
+from matrix import canonical_json, unpadded_base64
 from matrix.errors import CoreError, NotCanonical
 from matrix.events import Json
 from matrix.ids import BadIdentifier, ServerName
@@ -77,8 +77,16 @@ def sign_request(
 
     Raises: NotCanonical for content that canonical JSON cannot hold.
     """
-    signed = signing.sign_json(_request(method, target, origin, destination, content), origin, key)
-    return XMatrix(origin, destination, key.key_id, signed["signatures"][origin][key.key_id]).header()
+    body = b"" if content is None else canonical_json.encode(content)
+    return sign_encoded(method, target, origin, destination, body, key)
+
+
+def sign_encoded(
+    method: str, target: str, origin: ServerName, destination: ServerName, body: bytes, key: SigningKey
+) -> str:
+    """As `sign_request`, of a body that is canonical JSON already; empty if there is none."""
+    signed = next(signed_forms(method, target, origin, destination, body))
+    return XMatrix(origin, destination, key.key_id, unpadded_base64.encode(key.sign(signed))).header()
 
 
 def signed_forms(method: str, target: str, origin: ServerName, destination: ServerName, body: bytes) -> Iterator[bytes]:

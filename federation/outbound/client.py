@@ -47,10 +47,12 @@ class FederationClient:
         """`{"server": {"name": ..., "version": ...}}`, each of which may be missing."""
         return _object(server, await self._transport.get(server, f"{V1}/version", terms=terms))
 
-    async def send_transaction(self, server: ServerName, transaction_id: str, body: Json, terms: Terms = SEND) -> Json:
+    async def send_transaction(
+        self, server: ServerName, transaction_id: str, body: Json | bytes, terms: Terms = SEND
+    ) -> Json:
         """Sends PDUs and EDUs; `pdus` of the answer maps event ids to `{}` or `{"error": ...}`.
 
-        It may be repeated, with the same id and the same body.
+        `body`: a value, or its canonical JSON. It may be repeated, with the same id and the same body.
         """
         answer = _object(
             server, await self._transport.put(server, f"{V1}/send/{_q(transaction_id)}", body, terms=terms)

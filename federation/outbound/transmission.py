@@ -13,6 +13,7 @@ from federation.outbound.edus import Json
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.ratelimit import RateLimit
+from matrix import canonical_json
 from matrix.errors import LimitExceeded
 from matrix.ids import ServerName
 from storage.events import StoredEvent
@@ -26,7 +27,7 @@ _LOG_PER_S, _LOG_BURST = 1.0, 10.0
 class SendTransaction(Protocol):
     """As FederationClient has it."""
 
-    def __call__(self, server: ServerName, transaction_id: str, body: Json) -> Awaitable[Json]: ...
+    def __call__(self, server: ServerName, transaction_id: str, body: bytes) -> Awaitable[Json]: ...
 
 
 class Transmission:
@@ -45,13 +46,7 @@ class Transmission:
 
     async def __call__(self, destination: ServerName, events: Sequence[StoredEvent], edus: Sequence[Json]) -> None:
         """Comes back when the server has acknowledged it. Raises: RemoteError."""
-        body: Json = {
-            "origin": str(self._server_name),
-            "origin_server_ts": self._clock.now_ms(),
-            "pdus": [stored.event.pdu for stored in events],
-        }
-        if edus:
-            body["edus"] = list(edus)
+        body = self._encoded(events, edus)
         started_s = self._clock.seconds()
         try:
             answer = await self._send(destination, next(self._ids), body)
@@ -62,6 +57,13 @@ class Transmission:
         self._events.inc(len(events))
         self._edus.inc(len(edus))
         self._look_at(destination, answer.get("pdus", {}))
+
+    def _encoded(self, events: Sequence[StoredEvent], edus: Sequence[Json]) -> bytes:
+        """The canonical JSON of the transaction. Each event was written once, for all who get it."""
+        rest = canonical_json.encode({"origin": str(self._server_name), "origin_server_ts": self._clock.now_ms()})
+        of_edus = b'"edus":' + canonical_json.encode(list(edus)) + b"," if edus else b""
+        pdus = b",".join([stored.event.canonical for stored in events])
+        return b"{" + of_edus + rest[1:-1] + b',"pdus":[' + pdus + b"]}"
 
     def _look_at(self, destination: ServerName, results: dict[str, Any]) -> None:
         """What a server will not have it will not have the next time either."""

@@ -25,7 +25,7 @@ from matrix import canonical_json
 from matrix.errors import NotCanonical
 from matrix.ids import ServerName
 from matrix.signing import SigningKey
-from matrix.x_matrix import sign_request
+from matrix.x_matrix import sign_encoded
 
 T = TypeVar("T", WireAnswer, WireStream)
 Query = Sequence[tuple[str, str]]
@@ -114,6 +114,7 @@ class Transport:
         return await self._json(_Asked(destination, "GET", _target(path, query), None, terms))
 
     async def put(self, destination: ServerName, path: str, body: Any, query: Query = (), terms: Terms = USUAL) -> Any:
+        """`body`: a value, or bytes that are canonical JSON already."""
         return await self._json(_Asked(destination, "PUT", _target(path, query), body, terms))
 
     async def post(self, destination: ServerName, path: str, body: Any, query: Query = (), terms: Terms = USUAL) -> Any:
@@ -206,10 +207,11 @@ class Transport:
         headers, body = {"Accept": "application/json", **asked.headers}, None
         if asked.content is not None:
             headers["Content-Type"] = "application/json"
-            body = canonical_json.encode(asked.content)
+            is_encoded = isinstance(asked.content, bytes)
+            body = asked.content if is_encoded else canonical_json.encode(asked.content)
         if asked.terms.is_signed:
-            headers["Authorization"] = sign_request(
-                asked.method, asked.target, self._server_name, asked.destination, asked.content, self._key
+            headers["Authorization"] = sign_encoded(
+                asked.method, asked.target, self._server_name, asked.destination, body or b"", self._key
             )
         return WireRequest(
             asked.destination, asked.method, asked.target, headers, body, max_bytes=asked.terms.max_bytes

@@ -3,6 +3,7 @@
 from twisted.internet.defer import Deferred
 
 from homeserver.services.rooms.intake import NewEvent
+from matrix import canonical_json
 from matrix.ids import UserId
 from tests.integration.federation.listening import Listening, network_of, outbox_of, shared_room, told_all, until
 from tests.support.homeserver import Client, Homeserver, q
@@ -18,6 +19,19 @@ async def test_a_message_goes_to_every_other_server_of_the_room(host: Homeserver
     [transaction] = [one for one in two.transactions if one["pdus"]]
     assert transaction["origin"] == "one.test" and transaction["origin_server_ts"] > 10**12
     assert "unsigned" not in transaction["pdus"][0] and event_id
+
+
+async def test_a_transaction_is_canonical_json_so_that_others_can_check_its_signature(
+    host: Homeserver, alice: Client
+) -> None:
+    two = Listening(host)
+    room = await shared_room(host, alice, two)
+    await alice.send(room, 'a "quoted" \\ text')
+    await alice.ok("PUT", f"/rooms/{q(room)}/typing/{q(alice.user_id)}", {"typing": True, "timeout": 1_000})
+    await told_all(host)
+    bodies = [sent.request.body for sent in network_of(host).sent("/send/", destination=two.name)]
+    assert two.texts and two.contents("m.typing")
+    assert all(body == canonical_json.encode(canonical_json.decode(body)) for body in bodies)
 
 
 async def test_what_gathers_while_a_transaction_is_under_way_goes_together_and_in_order(

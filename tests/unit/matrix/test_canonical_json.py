@@ -232,3 +232,20 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
 @given(nested(SCALARS))
 def test_encoding_and_decoding_give_the_value_again(value: Any) -> None:
     assert canonical_json.decode(canonical_json.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["@a:127.0.0.1:8448", ",1.5", "[null", '":1.5', "\\", '\\":12345678901234567', "é:-1e9"]
+)
+def test_a_text_that_looks_like_a_number_is_a_text(text: str) -> None:
+    for value in ({text: 1}, {"a": [text, 2], "b": "x"}, [text]):
+        assert canonical_json.encode(value) == encode_canonical_json(value)
+        assert canonical_json.encode_checked(value) == encode_canonical_json(value)
+
+
+@pytest.mark.parametrize("number", [1.5, 1e30, 2**53, -(2**53), 10**15 + 0.5])
+def test_a_number_is_found_beside_texts_that_look_like_one(number: float) -> None:
+    for value in ({"@a:127.0.0.1": number}, {"a": ["\\", number, ":1.5"]}, {'"': {"\\": number}, "z": ",2.5"}):
+        with pytest.raises(NotCanonical):
+            canonical_json.encode_checked(value)
+        assert canonical_json.encode(value) == encode_canonical_json(value)
