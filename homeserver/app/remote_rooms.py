@@ -14,6 +14,7 @@ from homeserver.services.rooms.remote.backfill import Backfill, BackfillParts
 from homeserver.services.rooms.remote.claims import Claims
 from homeserver.services.rooms.remote.completion import Completion, CompletionParts
 from homeserver.services.rooms.remote.edges import Edges
+from homeserver.services.rooms.remote.expense import Expense
 from homeserver.services.rooms.remote.gathering import Gathering
 from homeserver.services.rooms.remote.historic import Historic, HistoricParts
 from homeserver.services.rooms.remote.loose_ends import LooseEnds, LooseEndsParts
@@ -85,7 +86,13 @@ def build_remote_rooms(
         )
     )
     gathering = Gathering(
-        peers=federation.client, checks=checks, outliers=outliers, events=events, database=database, clock=clock
+        peers=federation.client,
+        checks=checks,
+        outliers=outliers,
+        events=events,
+        database=database,
+        clock=clock,
+        expense=Expense(clock=clock, metrics=core.metrics),
     )
     return RemoteRooms(
         checks=checks,

@@ -124,6 +124,7 @@ class Backfill:
         except RemoteError as error:
             logger.info("No older history of %s: %s", budget.room_id, error)
             return False
+        self._parts.gathering.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._parts.checks.events_of(pdus, budget.version)
         found = reached(ids, {one.event_id: one for one in events if one.room_id == budget.room_id})
         return await self._place(budget, in_prev_order(found.values()))

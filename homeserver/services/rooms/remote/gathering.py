@@ -1,6 +1,7 @@
 """Fetches what an event needs to be decided and is not here: auth events, and the state after missing events.
 
-Everything that is asked for one event that came shares a budget: of time, of requests, and of events.
+Everything that is asked for one event that came shares a budget, of time and of requests. What a server tells in all,
+and what is told of a room in all, is bounded beside that (expense.py).
 
 Source: server-server API, "Retrieving event authorization information", "Backfilling and retrieving missing events".
 """
@@ -12,6 +13,7 @@ from attrs import define, frozen
 
 from federation.outbound.errors import RemoteError, Unreachable
 from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.remote.expense import Expense
 from homeserver.services.rooms.remote.judging import create_id, is_outlier, is_rejected
 from homeserver.services.rooms.remote.outliers import Outliers
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
@@ -68,6 +70,7 @@ class Gathering:
         events: Events,
         database: Database,
         clock: Clock,
+        expense: Expense,
     ) -> None:
         self._peers = peers
         self._checks = checks
@@ -75,6 +78,7 @@ class Gathering:
         self._events = events
         self._database = database
         self._clock = clock
+        self.expense = expense
 
     def budget(self, origin: ServerName, room_nid: int, room_id: RoomId, version: RoomVersion) -> Budget:
         return Budget(origin, room_nid, room_id, version, self._clock.seconds() + MAX_SECONDS)
@@ -82,7 +86,7 @@ class Gathering:
     async def ask(self, budget: Budget, asking: Awaitable[T]) -> T:
         """The answer, within what is left of the budget. Raises: RemoteError."""
         left = budget.deadline - self._clock.seconds()
-        if budget.requests <= 0 or left <= 0:
+        if budget.requests <= 0 or left <= 0 or self.expense.is_exceeded(budget.origin, budget.room_nid):
             if hasattr(asking, "close"):
                 asking.close()
             raise Exhausted(budget.origin, f"too much work for an event in {budget.room_id}")
@@ -120,6 +124,7 @@ class Gathering:
 
     async def take_in(self, budget: Budget, pdus: Sequence[Json]) -> dict[EventId, StoredEvent]:
         """Keeps as outliers those of the PDUs that are events of the room."""
+        self.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._checks.events_of(pdus, budget.version)
         return await self._outliers.add(budget.room_nid, [one for one in events if one.room_id == budget.room_id])
 
@@ -127,6 +132,7 @@ class Gathering:
         """The whole state after an event of which we do not know the place, as the origin says."""
         asked = self._peers.state_ids(budget.origin, budget.room_id, event_id)
         told = await self.ask(budget, asked)
+        self.expense.add(budget.origin, budget.room_nid, ids=len(told["pdu_ids"]) + len(told["auth_chain_ids"]))
         lacking = await self._lacking([*told["pdu_ids"], *told["auth_chain_ids"]])
         if len(lacking) > FEW_EVENTS:
             await self._take_in_state(event_id, budget)
@@ -140,9 +146,9 @@ class Gathering:
 
     async def _take_in_state(self, event_id: EventId, budget: Budget) -> None:
         """The whole state, and what authorises it. The answer is let go as soon as it is checked: it may be large."""
-        asked = self._peers.state(budget.origin, budget.room_id, event_id)
-        events = await self._checks.events_of(_pdus_of(await self.ask(budget, asked)), budget.version)
-        await self._outliers.add(budget.room_nid, [one for one in events if one.room_id == budget.room_id])
+        async with self.expense.states.of(budget.origin):
+            asked = self._peers.state(budget.origin, budget.room_id, event_id)
+            await self.take_in(budget, _pdus_of(await self.ask(budget, asked)))
 
     async def _with_itself(self, event_id: EventId, state: dict[StateKey, int], budget: Budget) -> dict[StateKey, int]:
         stored = await self._events.find(event_id)

@@ -58,6 +58,7 @@ class MissingEvents:
             pdus = await self._gathering.ask(budget, asked)
         except RemoteError:
             return [], True
+        self._gathering.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._checks.events_of(pdus, budget.version)
         return [one for one in events if one.room_id == budget.room_id], len(pdus) < LIMIT
 
