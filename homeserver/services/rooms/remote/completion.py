@@ -84,7 +84,7 @@ class Completion:
         """Takes up what was begun before a restart, and later what other processes leave alone."""
         for row in await self._parts.partial.load():
             self._begin(row.room_nid)
-        self._parts.tasks.repeat("rooms.partial", LOOK_S, self.look)
+        self._parts.tasks.repeat("partial_rooms.look", LOOK_S, self.look)
 
     async def look(self) -> None:
         for room_nid in self._parts.partial.all():
