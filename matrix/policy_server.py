@@ -1,6 +1,8 @@
 """Policy servers, as far as they need no network: which one a room has, and whether it has signed an event.
 
-Source: server-server API, "Policy Servers"; client-server API, `m.room.policy`.
+Rooms that were set up before the specification had it name theirs by the names of MSC4284.
+
+Source: server-server API, "Policy Servers"; client-server API, `m.room.policy`; MSC4284.
 """
 
 from collections.abc import Mapping
@@ -20,15 +22,18 @@ from matrix.signing import verify_bytes, verify_key_from_base64
 __all__ = [
     "KEY_ID",
     "KEY_VERSION",
-    "POLICY",
+    "NAMED_BY",
     "RoomPolicy",
     "is_exempt",
+    "policy_in",
     "room_policy",
     "signature_in",
     "with_signature",
 ]
 
 POLICY: StateKey = ("m.room.policy", "")
+UNSTABLE: StateKey = ("org.matrix.msc4284.policy", "")
+NAMED_BY = (POLICY, UNSTABLE)
 
 
 @frozen(eq=False)
@@ -66,9 +71,17 @@ def room_policy(content: Mapping[str, Any]) -> RoomPolicy | None:
         return None
 
 
+def policy_in(contents: Mapping[StateKey, Mapping[str, Any]]) -> RoomPolicy | None:
+    """The policy server that a room's state names, by the contents of NAMED_BY. The old name counts only alone."""
+    if POLICY in contents:
+        return room_policy(contents[POLICY])
+    content = contents.get(UNSTABLE, {})
+    return room_policy({"via": content.get("via"), "public_keys": {"ed25519": content.get("public_key")}})
+
+
 def is_exempt(event_type: str, state_key: str | None) -> bool:
     """No policy server is asked of what names it: else no room could get rid of one that is gone."""
-    return (event_type, state_key) == POLICY
+    return (event_type, state_key) in NAMED_BY
 
 
 def signature_in(answer: Mapping[str, Any], via: ServerName) -> str | None:

@@ -1,6 +1,6 @@
 """Other servers ask this one, as a policy server, to sign events of rooms.
 
-Source: server-server API, POST /_matrix/policy/v1/sign.
+Source: server-server API, POST /_matrix/policy/v1/sign; MSC4284.
 """
 
 from federation.inbound.routes import ServerApi, origin_of, server_route
@@ -16,6 +16,6 @@ class PolicySignApi(ServerApi):
         super().__init__(turns=turns)
         self._policy_server = policy_server
 
-    @server_route("POST", "/_matrix/policy/v1/sign")
+    @server_route("POST", "/_matrix/policy/v1/sign", "/_matrix/policy/unstable/org.matrix.msc4284/sign")
     async def sign(self, call: Call) -> Answer:
         return await self._policy_server.answer(origin_of(call), dict(call.json(max_depth=MAX_BODY_DEPTH).raw))

@@ -62,7 +62,14 @@ class FederationClient:
     async def policy_sign(self, server: ServerName, pdu: Json, *, by_user: bool = False) -> Json:
         """Signatures by server and key id. `by_user`: somebody waits, who would send the event."""
         terms = ASKED_BY_USER if by_user else QUERY
-        return _object(server, await self._transport.post(server, "/_matrix/policy/v1/sign", pdu, terms=terms))
+        try:
+            return _object(server, await self._transport.post(server, "/_matrix/policy/v1/sign", pdu, terms=terms))
+        except Refused as error:
+            if not error.is_unsupported:
+                raise
+        # By the name of MSC4284, as policy servers had it before the specification.
+        path = "/_matrix/policy/unstable/org.matrix.msc4284/sign"
+        return _object(server, await self._transport.post(server, path, pdu, terms=terms))
 
     async def room_complexity(self, server: ServerName, room_id: RoomId) -> float:
         """How large the room is: 1 for 500 state events. Synapse's, of rooms that anyone may join."""

@@ -24,7 +24,7 @@ from matrix.event_format import parse_pdu
 from matrix.events import Event, Json
 from matrix.hashing import check_content_hash, essential_bytes
 from matrix.ids import RoomId, ServerName
-from matrix.policy_server import KEY_ID, POLICY, is_exempt, room_policy
+from matrix.policy_server import KEY_ID, NAMED_BY, is_exempt, policy_in
 from matrix.power_levels import PowerLevels
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey
@@ -127,8 +127,8 @@ class PolicyServer:
         if rooms is not None and not any(matches(room_id.lower()) for matches in rooms):
             return False
         head = await self._heads.get(room_id)
-        stored = await self._heads.state_event(head, *POLICY)
-        policy = None if stored is None else room_policy(stored.event.content)
+        state = await self._heads.state_events(head, NAMED_BY)
+        policy = policy_in({key: stored.event.content for key, stored in state.items()})
         if policy is None or policy.via != self._server_name or policy.key != self._key.verify_key:
             return False
         return any(user.domain == self._server_name for user in await self._members.joined(head.room_nid))

@@ -30,7 +30,7 @@ from matrix.errors import MatrixError, TooLarge
 from matrix.event_format import MAX_PDU_BYTES
 from matrix.events import Event
 from matrix.ids import RoomId, ServerName
-from matrix.policy_server import POLICY, RoomPolicy, is_exempt, room_policy, signature_in, with_signature
+from matrix.policy_server import NAMED_BY, RoomPolicy, is_exempt, policy_in, signature_in, with_signature
 from storage import event_transactions
 from storage.change import AlreadyThere, At, Change
 from storage.event_transactions import TransactionKey
@@ -78,7 +78,7 @@ class Policing:
     async def applies(self, room_id: RoomId) -> bool:
         """Has the room a policy server? For most rooms this is one look into memory."""
         head = await self._heads.get(room_id)
-        return POLICY in head.state and await self._policy(head) is not None
+        return await self._policy(head) is not None
 
     async def send(
         self,
@@ -112,7 +112,7 @@ class Policing:
         if is_exempt(event.type, event.state_key):
             return event, None
         head = await self._heads.get(event.room_id)
-        policy = await self._policy(head) if POLICY in head.state else None
+        policy = await self._policy(head)
         if policy is None or policy.has_signed(event):
             return event, None
         try:
@@ -122,8 +122,10 @@ class Policing:
 
     async def _policy(self, head: Head) -> RoomPolicy | None:
         """Source: "Determining if a Policy Server is enabled in a room"."""
-        stored = await self._heads.state_event(head, *POLICY)
-        policy = None if stored is None else room_policy(stored.event.content)
+        if not any(key in head.state for key in NAMED_BY):
+            return None
+        state = await self._heads.state_events(head, NAMED_BY)
+        policy = policy_in({key: stored.event.content for key, stored in state.items()})
         if policy is None or policy.via not in await self._hosts_of(head.room_nid):
             return None
         # Whom the room takes for a policy server, without it being one: it cannot be asked, least of all by itself.

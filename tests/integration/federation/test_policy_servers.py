@@ -8,8 +8,10 @@ import pytest_twisted
 from attrs import define
 from twisted.internet.defer import ensureDeferred, gatherResults
 
+from federation.outbound.wire import WireAnswer
 from matrix import unpadded_base64
 from matrix.hashing import essential_bytes
+from matrix.ids import RoomId
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey
 from tests.integration.federation.remote_pair import has_text, join, until_member
@@ -156,6 +158,9 @@ async def test_a_policy_server_that_is_not_there_holds_up_all_but_its_removal(wo
 async def test_a_policy_server_without_a_user_in_the_room_is_none(world: World) -> None:
     await world.pat.leave(world.room)
     await until_member(world.alice, world.room, world.pat.user_id, "leave")
+    room = await world.one.server.rooms.heads.room(RoomId(world.room))
+    while "policy.test" in await world.one.server.sending.hosts.in_room(room.room_nid):
+        await world.alice.sync(timeout=100)
     asked = world.asked()
     await world.alice.send(world.room, "scam")
     assert world.asked() == asked
@@ -275,3 +280,27 @@ async def test_the_key_stays_after_a_restart(network: Network) -> None:
     again = await network.start("one.test", options)
     assert (await again.ask("GET", "/.well-known/matrix/policy_server")).json == keys
     assert len(unpadded_base64.decode(keys["public_keys"]["ed25519"])) == 32
+
+
+async def test_rooms_and_servers_from_before_the_specification_are_served_by_the_old_names(world: World) -> None:
+    keys = (await world.pat.hs.ask("GET", "/.well-known/matrix/policy_server")).json["public_keys"]
+    room = await world.alice.create_room(room_version="11")
+    await join(world.pat, room, "one.test")
+    await until_member(world.alice, room, world.pat.user_id, "join")
+    content = {"via": "policy.test", "public_key": keys["ed25519"]}
+    await world.alice.set_state(room, "org.matrix.msc4284.policy", content)
+    while (await world.pat.ask("GET", f"/rooms/{q(room)}/state/org.matrix.msc4284.policy")).status != 200:
+        await world.pat.sync(timeout=2000)
+
+    async def of_old(sent: Sent, deliver: Any) -> Any:
+        if sent.path == SIGN:
+            return WireAnswer(404, {"content-type": "application/json"}, b'{"errcode":"M_UNRECOGNIZED"}')
+        return await deliver()
+
+    world.network.on_request = of_old
+    event_id = await world.alice.send(room, "hello")
+    assert "ed25519:policy_server" in pdu(world.one, event_id)["signatures"]["policy.test"]
+    assert len(world.network.sent("/_matrix/policy/unstable/org.matrix.msc4284/sign")) == 1
+    path = f"/rooms/{q(room)}/send/m.room.message/scam"
+    response = await world.alice.ask("PUT", path, {"msgtype": "m.text", "body": "a scam"})
+    assert (response.status, response.errcode) == (400, "M_FORBIDDEN")

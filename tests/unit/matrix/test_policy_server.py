@@ -9,7 +9,7 @@ from matrix.building import Draft, build
 from matrix.events import Event
 from matrix.hashing import essential_bytes
 from matrix.ids import RoomId, ServerName, UserId
-from matrix.policy_server import is_exempt, room_policy, signature_in, with_signature
+from matrix.policy_server import is_exempt, policy_in, room_policy, signature_in, with_signature
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey, key_ids_of
 
@@ -74,8 +74,20 @@ def test_the_senders_signature_stays_beside_the_policy_servers() -> None:
     assert key_ids_of(signed.pdu, VIA) == ["ed25519:a"]
 
 
+def test_a_room_of_old_names_its_policy_server_by_the_old_name() -> None:
+    old = ("org.matrix.msc4284.policy", "")
+    content = {"via": VIA, "public_key": PUBLIC}
+    policy = policy_in({old: content})
+    assert policy is not None and policy.via == VIA
+    assert policy.verifies(made(), signature(made()))
+    assert policy_in({old: {"via": VIA}}) is None and policy_in({}) is None
+    # What the specification has says all, also that there is none.
+    assert policy_in({old: content, ("m.room.policy", ""): {}}) is None
+
+
 def test_only_the_policy_itself_is_exempt() -> None:
     assert is_exempt("m.room.policy", "")
+    assert is_exempt("org.matrix.msc4284.policy", "")
     assert not is_exempt("m.room.policy", None)
     assert not is_exempt("m.room.policy", "x")
     assert not is_exempt("m.room.name", "")
