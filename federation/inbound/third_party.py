@@ -7,7 +7,8 @@ from federation.inbound.routes import V1, ServerApi, origin_of, server_route
 from federation.outbound.errors import RemoteError
 from homeserver.runtime.ratelimit import RateLimit
 from homeserver.runtime.turns import Turns
-from homeserver.services.rooms.for_servers.third_party import BoundInvite, ThirdPartyInvites
+from homeserver.services.rooms.bound_invites import BoundInvite, BoundInvites
+from homeserver.services.rooms.for_servers.third_party import InviteExchange
 from homeserver.services.rooms.restricted_joins import IsLocal
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
@@ -21,7 +22,7 @@ MAX_INVITES = 50
 
 
 class ExchangeApi(ServerApi):
-    def __init__(self, *, turns: Turns, invites: ThirdPartyInvites) -> None:
+    def __init__(self, *, turns: Turns, invites: InviteExchange) -> None:
         super().__init__(turns=turns)
         self._invites = invites
 
@@ -34,7 +35,7 @@ class ExchangeApi(ServerApi):
 class OnBindApi:
     """Identity servers sign nothing here: what counts is the signature in each invite. `limit` is by address."""
 
-    def __init__(self, *, invites: ThirdPartyInvites, limit: RateLimit, is_local: IsLocal) -> None:
+    def __init__(self, *, invites: BoundInvites, limit: RateLimit, is_local: IsLocal) -> None:
         self._invites = invites
         self._limit = limit
         self._is_local = is_local

@@ -30,7 +30,7 @@ from homeserver.services.rooms.for_servers.restricted import RestrictedForServer
 from homeserver.services.rooms.for_servers.spaces import SpacesForServers
 from homeserver.services.rooms.for_servers.states import States
 from homeserver.services.rooms.for_servers.templates import Templates
-from homeserver.services.rooms.for_servers.third_party import ThirdPartyInvites
+from homeserver.services.rooms.for_servers.third_party import InviteExchange
 from homeserver.services.rooms.for_servers.visibility import ServerVisibility
 from homeserver.services.rooms.hosts import Hosts
 from homeserver.services.rooms.restricted_joins import RestrictedJoins
@@ -193,16 +193,9 @@ class ForServers:
         )
 
     def _third_party(self, admission: Admission) -> Sequence[object]:
-        invites = ThirdPartyInvites(
-            admission=admission,
-            heads=self.rooms.heads,
-            intake=self.rooms.intake,
-            send_invite=self.changes.remote.invites.send,
-            exchange=self.federation.client.exchange_third_party_invite,
-            is_local=self.core.is_local,
-        )
+        invites = self.changes.bound_invites
         return [
-            ExchangeApi(turns=self.turns, invites=invites),
+            ExchangeApi(turns=self.turns, invites=InviteExchange(admission=admission, invites=invites)),
             OnBindApi(invites=invites, limit=Limits(self.core.clock).make(ON_BIND), is_local=self.core.is_local),
         ]
 

@@ -23,6 +23,7 @@ from homeserver.services.appservices.users import AppserviceUsers
 from homeserver.services.rooms.alias_reservations import AliasReservations
 from homeserver.services.rooms.aliases import Aliases, AliasRules
 from homeserver.services.rooms.allowance import Allowance, RoomLimits
+from homeserver.services.rooms.bound_invites import BoundInvites
 from homeserver.services.rooms.canonical_alias import CanonicalAlias
 from homeserver.services.rooms.content_checks import ContentChecks
 from homeserver.services.rooms.creation import Creation, CreationRules, Invitations
@@ -54,6 +55,7 @@ class RoomChanges:
     contents: MemberContents
     identity_servers: IdentityServers
     aliases: Aliases
+    bound_invites: BoundInvites
     allowance: Allowance
     creation: Creation
     directory: Directory
@@ -131,10 +133,19 @@ def build_room_changes(
         is_local=core.is_local,
         check_may_leave=notice_rooms.check_may_leave,
     )
+    storage.read_by(Guests(heads=heads, membership=membership, database=database, tasks=core.tasks).read_stream)
     public_rooms = PublicRooms(database=database, is_enabled=config.enable_room_list_search)
     storage.read_by(public_rooms.read_stream)
     return RoomChanges(
         aliases=aliases,
+        bound_invites=BoundInvites(
+            residence=remote.residence,
+            heads=heads,
+            intake=intake,
+            send_invite=remote.invites.send,
+            exchange=federation.client.exchange_third_party_invite,
+            is_local=core.is_local,
+        ),
         allowance=allowance,
         contents=contents,
         creation=Creation(
@@ -189,7 +200,6 @@ def build_room_changes(
                 heads=heads, events=events, database=database, names=names, server_name=core.server_name
             ),
             membership=membership,
-            guests=Guests(heads=heads, membership=membership, database=database, tasks=core.tasks),
             imported=rooms.imported,
         ),
         upgrade=Upgrade(
@@ -237,6 +247,7 @@ def room_change_apis(core: Core, rooms: Rooms, changes: RoomChanges, federation:
             user_rooms=changes.user_rooms,
             names=changes.names,
             third_party_invites=third_party_invites,
+            bound_invites=changes.bound_invites,
         ),
         SendApi(sending=changes.sending),
         SpacesApi(hierarchy=changes.hierarchy, names=changes.names),

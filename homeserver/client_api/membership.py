@@ -3,6 +3,7 @@
 Source: client-server API, "Room membership".
 """
 
+from homeserver.services.rooms.bound_invites import BoundInvite, BoundInvites
 from homeserver.services.rooms.member_content import with_reason
 from homeserver.services.rooms.membership import Membership
 from homeserver.services.rooms.room_names import RoomNames
@@ -31,11 +32,13 @@ class MembershipApi:
         user_rooms: UserRooms,
         names: RoomNames,
         third_party_invites: ThirdPartyInvites,
+        bound_invites: BoundInvites,
     ) -> None:
         self._membership = membership
         self._user_rooms = user_rooms
         self._names = names
         self._third_party_invites = third_party_invites
+        self._bound_invites = bound_invites
 
     @route("POST", *client("/join/{room_id_or_alias}"), access=Access.GUEST)
     async def join_by_name(self, call: Call, room_id_or_alias: str) -> Answer:
@@ -102,13 +105,22 @@ class MembershipApi:
     async def _join(self, call: Call, room_id_or_alias: str) -> Answer:
         """What else a client puts into the body stands in the event, as with Synapse."""
         body = call.json(empty_ok=True)
-        if body.optional_object("third_party_signed") is not None:
-            raise Forbidden("The room has no such third-party invite")
+        signed = body.optional_object("third_party_signed")
         _reason(body)
         added = {key: value for key, value in body.raw.items() if key != "third_party_signed"}
         found = await self._names.find(room_id_or_alias, via_of(call))
+        if signed is not None:
+            await self._bound_invites.claim(_bound(call.user.user_id, found.room_id, signed))
         await self._membership.join(call.user, found.room_id, added=added, via=found.servers)
         return {"room_id": found.room_id}
+
+
+def _bound(user_id: UserId, room_id: RoomId, signed: Fields) -> BoundInvite:
+    """Raises: MatrixError."""
+    if signed.user_id("mxid") != user_id:
+        raise Forbidden("The third-party invite is another user's")
+    signed.text("token"), signed.object("signatures")
+    return BoundInvite(room_id=room_id, sender=signed.user_id("sender"), target=user_id, signed=dict(signed.raw))
 
 
 def read_invitee(body: Fields) -> Invitee:

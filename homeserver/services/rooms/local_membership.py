@@ -13,6 +13,7 @@ from attrs import define, field
 
 from homeserver.services.appservices.users import Appear
 from homeserver.services.rooms.allowance import Allowance
+from homeserver.services.rooms.guest_access import no_guests
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.intake import Intake, NewEvent
 from homeserver.services.rooms.member_content import AUTHORISED_VIA, MEMBER, MemberContents
@@ -93,6 +94,9 @@ class LocalMembership:
         assert wish.there is not None
         return wish.there
 
+    async def admits_guests(self, room_id: RoomId) -> bool:
+        return await self._admits_guests(await self._heads.get(room_id))
+
     async def draft(self, wish: Wish) -> Event | None:
         """The event, allowed and signed, but not in the room: others sign it first. None if it is so already."""
         head = await self._heads.get(wish.room_id)
@@ -144,7 +148,7 @@ class LocalMembership:
         if wish.before == "join":
             return wish.content
         if wish.requester.is_guest and not await self._admits_guests(head):
-            raise Forbidden("Guest access not allowed", "M_GUEST_ACCESS_FORBIDDEN")
+            raise no_guests()
         if wish.before == "invite":
             return wish.content
         inviter = await self._restricted_joins.authorising_user(head, wish.target)

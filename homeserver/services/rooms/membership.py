@@ -9,6 +9,7 @@ Source: client-server API, "Room membership"; server-server API, "Joining Rooms"
 from collections.abc import Awaitable, Callable, Sequence
 
 from homeserver.services.rooms.following import Following
+from homeserver.services.rooms.guest_access import no_guests
 from homeserver.services.rooms.invite_permission import InvitePermission
 from homeserver.services.rooms.local_membership import LocalMembership, Wish
 from homeserver.services.rooms.member_content import with_reason
@@ -117,6 +118,7 @@ class Membership:
         if not await self._residence.is_here(wish.room_id):
             joined = await self._remote.join(wish, via)
             if joined is not None:
+                await self._look_at_guest(wish)
                 return joined
         if await self._residence.must_ask(wish.target, wish.room_id):
             return await self._remote.join_by_others(wish, via)
@@ -126,6 +128,12 @@ class Membership:
             if not error.servers:
                 raise
             return await self._remote.join_by_grant(wish, error.servers)
+
+    async def _look_at_guest(self, wish: Wish) -> None:
+        """What another server said of the room must be so in the room. Raises: Forbidden."""
+        if wish.requester.is_guest and not await self._local.admits_guests(wish.room_id):
+            await self.leave(wish.requester, wish.room_id, limited=False)
+            raise no_guests()
 
     async def _invite(self, wish: Wish) -> EventId:
         if self._is_local(wish.target.domain):

@@ -12,7 +12,6 @@ from attrs import evolve, frozen
 from homeserver.runtime.caches import Lru
 from homeserver.services.rooms.allowance import Allowance
 from homeserver.services.rooms.content_checks import REDACTION, ContentChecks
-from homeserver.services.rooms.guests import Guests
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.intake import Decision, Intake, NewEvent
@@ -27,7 +26,6 @@ from storage.events import StoredEvent
 
 # Repeated requests follow soon: those sent lately are known without a query.
 MAX_REMEMBERED = 10_000
-GUEST_ACCESS = "m.room.guest_access"
 
 
 @frozen(kw_only=True)
@@ -55,7 +53,6 @@ class Sending:
         allowance: Allowance,
         checks: ContentChecks,
         membership: Membership,
-        guests: Guests,
         imported: ImportedIds,
     ) -> None:
         self._intake = intake
@@ -63,7 +60,6 @@ class Sending:
         self._allowance = allowance
         self._checks = checks
         self._membership = membership
-        self._guests = guests
         self._imported = imported
         self._sent: Lru[TransactionKey, EventId] = Lru("sent_transactions", MAX_REMEMBERED)
 
@@ -140,8 +136,6 @@ class Sending:
             return [new]
 
         sent = await self._send_to_known(room_id, decide)
-        if sent and out.type == GUEST_ACCESS:
-            await self._guests.check_access(room_id)
         return (sent or there)[0].event_id
 
     async def _send(self, room_id: RoomId, decide: Decision, key: TransactionKey | None) -> EventId:

@@ -1,8 +1,10 @@
 """Users of ours join rooms of other servers."""
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import gatherResults
 
+from federation.outbound.wire import WireAnswer
 from homeserver.runtime.clock import as_deferred
 from tests.integration.federation.remote_pair import (
     INVITE_ONLY,
@@ -18,7 +20,8 @@ from tests.integration.federation.remote_pair import (
     room_part,
     until_member,
 )
-from tests.support.homeserver import q
+from tests.support.federation import Deliver, Sent
+from tests.support.homeserver import Client, q
 
 __all__ = ["pair"]
 
@@ -101,11 +104,39 @@ async def test_a_server_that_is_gone_is_passed_over(pair: Pair) -> None:
     await join(pair.bob, room, "gone.test", "one.test")
 
 
-async def test_guests_do_not_join_rooms_of_other_servers(pair: Pair) -> None:
-    room = await pair.alice.create_room()
-    session = (await pair.two.ask("POST", "/register?kind=guest", {})).json
-    response = await pair.two.ask("POST", f"/join/{q(room)}?via=one.test", {}, session["access_token"])
+async def guest_of_two(pair: Pair) -> Client:
+    return Client(pair.two, (await pair.two.ask("POST", "/register?kind=guest", {})).json)
+
+
+async def test_guests_join_rooms_of_other_servers_that_take_guests_and_leave_when_they_do_not(pair: Pair) -> None:
+    guest, room = await guest_of_two(pair), await pair.alice.create_room()
+    response = await guest.ask("POST", f"/join/{q(room)}", {}, via="one.test")
     assert (response.status, response.errcode) == (403, "M_GUEST_ACCESS_FORBIDDEN")
+    assert not [sent for sent in pair.network.sent("/make_join/") if q(guest.user_id) in sent.path]
+    other = await pair.alice.create_room()
+    await pair.alice.set_state(other, "m.room.guest_access", {"guest_access": "can_join"})
+    await join(guest, other, "one.test")
+    await guest.send(other, "hello")
+    await has_text(pair.alice, other, "hello")
+    await pair.alice.set_state(other, "m.room.guest_access", {"guest_access": "forbidden"})
+    await until_member(pair.alice, other, guest.user_id, "leave")
+
+
+async def test_a_server_that_says_wrongly_that_a_room_takes_guests_is_not_believed(pair: Pair) -> None:
+    guest, room = await guest_of_two(pair), await pair.alice.create_room()
+
+    async def lie(sent: Sent, deliver: Deliver) -> WireAnswer:
+        answer = await deliver()
+        if "/hierarchy/" in sent.path:
+            answer = evolve(answer, body=answer.body.replace(b'"guest_can_join":false', b'"guest_can_join":true'))
+        return answer
+
+    pair.network.on_request = lie
+    response = await guest.ask("POST", f"/join/{q(room)}", {}, via="one.test")
+    pair.network.on_request = None
+    assert (response.status, response.errcode) == (403, "M_GUEST_ACCESS_FORBIDDEN")
+    assert [sent for sent in pair.network.sent("/make_join/") if q(guest.user_id) in sent.path]
+    await until_member(pair.alice, room, guest.user_id, "leave")
 
 
 async def test_a_room_that_all_of_ours_have_left_is_joined_anew_by_what_it_is_now(pair: Pair) -> None:

@@ -13,7 +13,7 @@ from matrix.events import Json
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey, sign_event, sign_json
 from tests.integration.federation.visiting import V1, Visitor
-from tests.support.federation import Sent
+from tests.support.federation import Network, Sent
 from tests.support.homeserver import Client, Homeserver, q
 from tests.support.http import Response
 
@@ -158,3 +158,29 @@ async def test_what_fails_elsewhere_is_told_to_the_identity_server(host: Homeser
 async def test_a_user_of_another_server_is_not_bound_here(host: Homeserver, alice: Client) -> None:
     response = await on_bind(host, "@bob:three.test", "!theirs:two.test", "token7")
     assert (response.status, response.errcode) == (400, "M_INVALID_PARAM")
+
+
+async def test_a_user_of_ours_joins_by_showing_the_invite(host: Homeserver, alice: Client) -> None:
+    user, room = await host.register("shows"), await alice.create_room(preset="private_chat")
+    await invite_address(alice, room, "token8")
+    body = {"third_party_signed": signed(user.user_id, "token8")}
+    other = await host.register("other")
+    stolen = await other.ask("POST", f"/join/{q(room)}", body)
+    assert (stolen.status, stolen.errcode) == (403, "M_FORBIDDEN")
+    unknown = await user.ask("POST", f"/join/{q(room)}", {"third_party_signed": signed(user.user_id, "made up")})
+    assert (unknown.status, unknown.errcode) == (403, "M_FORBIDDEN")
+    assert (await user.ask("POST", f"/join/{q(room)}", body)).json == {"room_id": room}
+    content = (await membership(alice, room, user.user_id)).json
+    assert content["membership"] == "join" and "third_party_signed" not in content
+
+
+async def test_a_user_of_another_server_joins_by_showing_the_invite(alice: Client, shared_network: Network) -> None:
+    three = await shared_network.start("three.test")
+    carol, room = await three.register("carol"), await alice.create_room(preset="private_chat")
+    await invite_address(alice, room, "token9")
+    unknown = {"third_party_signed": signed(carol.user_id, "made up")}
+    refused = await carol.ask("POST", f"/join/{q(room)}", unknown, via="one.test")
+    assert (refused.status, refused.errcode) == (403, "M_FORBIDDEN")
+    shown = {"third_party_signed": signed(carol.user_id, "token9")}
+    assert (await carol.ask("POST", f"/join/{q(room)}", shown, via="one.test")).json == {"room_id": room}
+    assert (await membership(alice, room, carol.user_id)).json["membership"] == "join"

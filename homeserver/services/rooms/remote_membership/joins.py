@@ -11,6 +11,7 @@ from attrs import frozen
 
 from federation.outbound.client import FederationClient
 from federation.outbound.errors import BadAnswer
+from homeserver.services.rooms.guest_access import check_guest_access
 from homeserver.services.rooms.remote.completion import Completion
 from homeserver.services.rooms.remote.pdu_checks import Faulty, PduChecks
 from homeserver.services.rooms.remote.receiver import Receiver
@@ -46,6 +47,10 @@ class RemoteJoins:
         self._client = client
         self._attempts = attempts
         self._entrance = entrance
+
+    async def check_guest_access(self, room_id: RoomId, servers: Sequence[ServerName]) -> None:
+        """Raises: Forbidden, unless one of the servers says that guests may join."""
+        await check_guest_access(self._client, room_id, servers)
 
     async def join(
         self, user_id: UserId, room_id: RoomId, content: Json, servers: Sequence[ServerName], *, is_here: bool

@@ -55,10 +55,10 @@ class RemoteMembership:
 
     async def join(self, wish: Wish, via: Sequence[ServerName]) -> EventId | None:
         """Raises: MatrixError."""
-        if wish.requester.is_guest:
-            raise Forbidden("Guests cannot join rooms of other servers", "M_GUEST_ACCESS_FORBIDDEN")
         content = await self._contents.of(wish.target, "join", wish.added)
         servers = await self._candidates_for(wish, via)
+        if wish.requester.is_guest:
+            await self._ways.joins.check_guest_access(wish.room_id, servers)
         await self._sizes.check(wish.requester, wish.room_id, servers)
         async with self._out_of_band.turns.of(wish.room_id):
             if await self._residence.is_here(wish.room_id):
