@@ -52,6 +52,12 @@ async def test_history_stands_where_it_belongs(writer: Writer, alice: Client) ->
         assert position is not None and position < 0 and flags == 0
 
 
+async def test_a_room_that_lacked_nothing_may_come_to_lack_something(writer: Writer, alice: Client) -> None:
+    assert await bodies(alice, writer) == []
+    await gap_after(writer, [await writer.pdu("one")])
+    assert await bodies(alice, writer) == ["newest", "after the gap", "one"]
+
+
 async def test_sync_does_not_tell_history(writer: Writer, alice: Client) -> None:
     await gap_after(writer, [await writer.pdu("one")])
     await alice.sync()

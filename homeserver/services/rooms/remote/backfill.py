@@ -64,13 +64,14 @@ class Backfill:
         self._parts = parts
         self._database = parts.database
         self._turns = Linearizer(max_waiting=MAX_WAITING)
-        self._complete: Lru[int, bool] = Lru("complete_rooms", 50_000)
+        # The greatest depth of an event before which a room lacks something; 0 where it lacks nothing. Every page asks.
+        self._deepest: Lru[int, int] = Lru("backfill_deepest", 50_000)
         self._in_vain: Lru[int, bool] = Lru("backfill_in_vain", 10_000, clock=parts.clock, ttl_s=PAUSE_S)
 
     def read_stream(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             if entry.kind is Kind.ROOM and entry.room_nid is not None and entry.user_id is None:
-                self._complete.pop(entry.room_nid)
+                self._deepest.invalidate(entry.room_nid)
 
     async def lacks(self, room_nid: int, *, above: int, upto: int | None) -> bool:
         """Is something missing just before an event whose depth is in (above, upto]?"""
@@ -104,18 +105,22 @@ class Backfill:
         async with self._turns.of(room_id):
             budget = self._parts.gathering.budget(server, room.room_nid, room_id, ROOM_VERSIONS[room.version])
             has_come = await self._ask(budget, [event_id])
-            # What is before it may be missing now.
-            self._complete.pop(room.room_nid)
             return has_come
 
     async def _points(self, room_nid: int, above: int, upto: int | None) -> list[Missing]:
-        if self._complete.get(room_nid):
+        if above >= await self._deepest_of(room_nid):
             return []
         # More than are asked for: what a hostile server makes us lack must not hide the rest.
-        missing = await self._database.read(extremities.missing_in, room_nid, MAX_POINTS, above, upto)
-        if not missing and above <= 0 and upto is None:
-            self._complete.set(room_nid, True)
-        return missing
+        return await self._database.read(extremities.missing_in, room_nid, MAX_POINTS, above, upto)
+
+    async def _deepest_of(self, room_nid: int) -> int:
+        depth = self._deepest.get(room_nid)
+        if depth is None:
+            version = self._deepest.version
+            missing = await self._database.read(extremities.missing_in, room_nid, 1, 0, None)
+            depth = missing[0].depth if missing else 0
+            self._deepest.set_if_unchanged(room_nid, depth, version)
+        return depth
 
     async def _ask(self, budget: Budget, ids: Sequence[EventId]) -> bool:
         asked = self._parts.peers.backfill(budget.origin, budget.room_id, ids, LIMIT)
@@ -127,7 +132,11 @@ class Backfill:
         self._parts.gathering.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._parts.checks.events_of(pdus, budget.version)
         found = reached(ids, {one.event_id: one for one in events if one.room_id == budget.room_id})
-        return await self._place(budget, in_prev_order(found.values()))
+        try:
+            return await self._place(budget, in_prev_order(found.values()))
+        finally:
+            # What is before these may be missing now.
+            self._deepest.invalidate(budget.room_nid)
 
     async def _place(self, budget: Budget, events: Sequence[Event]) -> bool:
         """Oldest first; the oldest gets the lowest position."""
