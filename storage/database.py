@@ -7,6 +7,7 @@ after a lost connection or a deadlock: nothing but its cursor may be touched ins
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -65,16 +66,25 @@ class _Job:
         self.deferred: Deferred[Any] = Deferred()
 
 
+_Inbox = queue.SimpleQueue[_Job | None]
+
+
 class Database:
     """A pool of `threads` connections to `dsn`. Threads start with the first use of `start`."""
 
     def __init__(self, dsn: str, *, reactor: IReactorFromThreads, threads: int = 4) -> None:
         self.dsn = dsn
         self._reactor = reactor
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: deque[_Job] = deque()
+        self._lock = threading.Lock()  # of who waits for whom: jobs for threads, or threads for jobs
         self._stopping = threading.Event()
+        self._inboxes: list[_Inbox] = [queue.SimpleQueue() for _ in range(threads)]
+        # The one that was at work last is the last: its connection has the statements' tables at hand, the first time
+        # costs PostgreSQL milliseconds. So the others sleep until there is more to do at once.
+        self._idle = list(self._inboxes)
         self._threads = [
-            threading.Thread(target=self._work, name=f"database-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, args=(inbox,), name=f"database-{number}", daemon=True)
+            for number, inbox in enumerate(self._inboxes)
         ]
 
     def start(self) -> None:
@@ -84,8 +94,8 @@ class Database:
     def stop(self) -> None:
         """Lets the running functions finish, then closes. Blocks for that long."""
         self._stopping.set()
-        for _ in self._threads:
-            self._jobs.put(None)
+        for inbox in self._inboxes:
+            inbox.put(None)
         for thread in self._threads:
             thread.join(10)
 
@@ -98,24 +108,41 @@ class Database:
         return self._submit(_Job(function, args, kwargs, transaction=False))
 
     def _submit(self, job: _Job) -> "Deferred[Any]":
-        self._jobs.put(job)
+        with self._lock:
+            inbox = self._idle.pop() if self._idle else None
+            if inbox is None:
+                self._waiting.append(job)
+        if inbox is not None:
+            inbox.put(job)
         return job.deferred
 
-    def _work(self) -> None:
+    def _next_waiting(self, inbox: _Inbox) -> _Job | None:
+        """What waits longest. None: nothing does, and what comes next comes to this inbox."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle.append(inbox)
+            return None
+
+    def _work(self, inbox: _Inbox) -> None:
         connection: Connection | None = None
-        while (job := self._jobs.get()) is not None:
+        job = inbox.get()
+        answer: Callable[[Any], None]
+        while job is not None:
             for attempt in range(ATTEMPTS):
                 try:
                     if connection is None or connection.closed:
                         connection = reconnect(self.dsn, self._stopping)
-                    value = _run(connection, job)
+                    answer, value = job.deferred.callback, _run(connection, job)
                 except BaseException as error:  # noqa: BLE001  whatever it is, the waiting coroutine must hear of it
                     if attempt + 1 < ATTEMPTS and _may_run_again(error, connection):
                         continue
-                    self._reactor.callFromThread(job.deferred.errback, error)
-                else:
-                    self._reactor.callFromThread(job.deferred.callback, value)
+                    answer, value = job.deferred.errback, error
                 break
+            # Before the answer is heard: what is asked for next, upon it, is to find this thread idle.
+            following = self._next_waiting(inbox)
+            self._reactor.callFromThread(answer, value)
+            job = following or inbox.get()
         if connection is not None:
             connection.close()
 

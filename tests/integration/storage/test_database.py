@@ -129,3 +129,17 @@ async def test_a_function_that_fails_leaves_its_thread_alive(database: Database)
         with pytest.raises(KeyError):
             await database.run(fails)
     assert await database.run(add, 1) == 1
+
+
+def session(cur) -> int:
+    cur.execute("SELECT pg_backend_pid()")
+    return cur.fetchone()[0]
+
+
+async def test_what_is_asked_one_after_another_is_asked_of_the_session_that_was_asked_last(database: Database) -> None:
+    await gatherResults([database.read(session), database.read(session)])
+    assert len({await database.read(session) for _ in range(20)}) == 1
+
+
+async def test_more_at_once_than_there_are_threads_wait_their_turn(database: Database) -> None:
+    assert len(await gatherResults([database.read(session) for _ in range(20)])) == 20
