@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from homeserver.app.core import Core
-from homeserver.app.mails import Mails, build_mails
 from homeserver.app.reading import RoomReading
 from homeserver.app.rooms import Rooms
 from homeserver.app.users import Users
@@ -26,6 +26,9 @@ from homeserver.web.agent import OutgoingHttp
 from storage.pushers import SHARDS
 from storage.shard_locks import PUSH, ShardLocks
 
+if TYPE_CHECKING:
+    from homeserver.app.mails import Mails
+
 
 @frozen(kw_only=True)
 class Pushing:
@@ -33,7 +36,7 @@ class Pushing:
 
     pushers: Pushers
     delivery: PushDelivery | None
-    mails: Mails | None
+    mails: "Mails | None"
     http: OutgoingHttp
 
     async def stop(self) -> None:
@@ -50,12 +53,21 @@ class Pushing:
             self.mails.delivery.close()
 
 
+def _mails(core: Core, users: Users, rooms: Rooms, pushers: Pushers, due: DueEvents) -> "Mails | None":
+    if not core.config.notifications.email.enable_notifs:
+        return None
+    # Here, not above: with its templates, only where the operator wants mails.
+    from homeserver.app.mails import build_mails
+
+    return build_mails(core, users, rooms, pushers, due)
+
+
 def build_push(core: Core, users: Users, rooms: Rooms) -> Pushing:
     federation = core.config.federation
     rules = AddressRules.parse(federation.ip_range_blacklist, federation.ip_range_whitelist)
     http = OutgoingHttp(reactor=core.reactor, rules=rules, user_agent="Hearth (push)")
     pushers, due = build_pushers(core), _due(core, users, rooms)
-    mails = build_mails(core, users, rooms, pushers, due)
+    mails = _mails(core, users, rooms, pushers, due)
     if not core.config.notifications.push.enabled:
         return Pushing(pushers=pushers, delivery=None, mails=mails, http=http)
     delivery = PushDelivery(

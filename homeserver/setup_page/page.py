@@ -5,7 +5,6 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from attrs import frozen
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, Reply
@@ -63,9 +62,6 @@ class SetupPage:
         self._first_user = first_user
         self._server_name = server_name
         self._base_url = base_url
-        self._templates = Environment(
-            loader=PackageLoader("homeserver.setup_page"), autoescape=True, undefined=StrictUndefined
-        )
         self._style = resources.files("homeserver.setup_page").joinpath("style.css").read_bytes()
 
     @route("GET", PATH, access=Access.PUBLIC)
@@ -105,10 +101,16 @@ class SetupPage:
         return self._page("form.html", status, token=token, localpart=localpart, fault=fault)
 
     def _page(self, template: str, status: int, **values: Any) -> Reply:
-        text = self._templates.get_template(template).render(
-            server_name=self._server_name, path=PATH, min_password=MIN_PASSWORD, **values
-        )
+        text = _render(template, server_name=self._server_name, path=PATH, min_password=MIN_PASSWORD, **values)
         return Reply(status, text, "text/html; charset=utf-8", headers=_HEADERS)
+
+
+def _render(template: str, **values: Any) -> str:
+    # Here, not above: a server needs it once in its life.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("homeserver.setup_page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(template).render(values)
 
 
 def read_form(fields: dict[str, str], server_name: ServerName) -> Form:

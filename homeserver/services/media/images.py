@@ -10,10 +10,9 @@ from typing import Any
 from attrs import frozen
 from PIL import Image, ImageSequence
 
+from homeserver.services.media.image_kinds import CONTENT_TYPES, ImageTooLarge, NotAnImage, format_of
 from homeserver.services.media.thumbnail_choice import Box, Fit, fit
 
-# A file that is larger has no thumbnails: it would have to be in memory as a whole.
-MAX_FILE_BYTES = 128 << 20
 # Each scan of a progressive JPEG is a pass over all its pixels: so many pixels in all (ten scans are usual).
 MAX_SCANNED_PIXELS = 1_500_000_000
 # Frames times pixels, of the image and of its thumbnail. Beyond it an animation stands still.
@@ -24,9 +23,6 @@ MAX_FRAMES = 300
 MAX_PROFILE_BYTES = 8192
 _JPEG_QUALITY = 80
 
-CONTENT_TYPES = {
-    "JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "AVIF": "image/avif",
-}  # fmt: skip
 # What a thumbnail may be: the rest is made into one of these. Source: GET /media/thumbnail, Content-Type.
 _GIVEN_AS_THEY_ARE = frozenset({"JPEG", "PNG", "GIF", "WEBP"})
 # What EXIF says is to be done with the image. Source: EXIF 2.3, "Orientation".
@@ -42,35 +38,12 @@ _TURNS = {
 _ORIENTATION = 0x0112
 
 
-class NotAnImage(Exception):
-    """No image that thumbnails can be made of."""
-
-
-class ImageTooLarge(Exception):
-    """Decoding it would cost too much."""
-
-
 @frozen
 class Rendered:
     """A thumbnail. `data` is None if the image itself is to be given."""
 
     data: bytes | None
     content_type: str
-
-
-def format_of(data: bytes) -> str | None:
-    """The image format that the first bytes are of."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
-        return "AVIF"
-    return None
 
 
 def size_of(data: bytes, max_pixels: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from twisted.internet.defer import DeferredSemaphore
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
-from homeserver.services.media import images
+from homeserver.services.media import image_kinds
 from homeserver.services.media.files import InThread
 from homeserver.services.media.pages import decode, scan
 from homeserver.services.media.preview_graph import image_url, open_graph, shortened
@@ -117,7 +117,7 @@ class Previews:
         # Where redirects led is no more allowed than where they began.
         self._check_allowed(fetched.url)
         content_type = fetched.headers.get("content-type", "").lower()
-        if images.format_of(fetched.body) is not None:
+        if image_kinds.format_of(fetched.body) is not None:
             name = unquote(urlsplit(fetched.url).path.rpartition("/")[2])
             return {"og:description": shortened(name, 200), **(await self._stored_image(user_id, fetched))}
         if not content_type.startswith(_HTML):
@@ -141,18 +141,18 @@ class Previews:
 
     async def _stored_image(self, user_id: UserId, fetched: Fetched) -> Properties:
         """The properties of an image that is stored here now; none if it cannot be shown."""
-        kind = images.format_of(fetched.body)
+        kind = image_kinds.format_of(fetched.body)
         if kind is None:
             return {}
         try:
-            width, height = await self._in_thread(images.size_of, fetched.body, self._settings.max_image_pixels)
-            about = Description(content_type=images.CONTENT_TYPES[kind], length=len(fetched.body))
+            width, height = await self._in_thread(_size_of, fetched.body, self._settings.max_image_pixels)
+            about = Description(content_type=image_kinds.CONTENT_TYPES[kind], length=len(fetched.body))
             key = await self._uploads.upload(user_id, _whole(fetched.body), about, of_preview=True)
-        except (images.NotAnImage, images.ImageTooLarge, MatrixError):
+        except (image_kinds.NotAnImage, image_kinds.ImageTooLarge, MatrixError):
             return {}
         return {
             "og:image": key.uri,
-            "og:image:type": images.CONTENT_TYPES[kind],
+            "og:image:type": image_kinds.CONTENT_TYPES[kind],
             "og:image:width": width,
             "og:image:height": height,
             "matrix:image:size": len(fetched.body),
@@ -203,3 +203,10 @@ def _read_page(body: bytes, content_type: str) -> dict[str, str]:
 
 async def _whole(body: bytes) -> AsyncIterator[bytes]:
     yield body
+
+
+def _size_of(data: bytes, max_pixels: int) -> tuple[int, int]:
+    # Here, not above: with its decoders, only where somebody wants a preview.
+    from homeserver.services.media import images
+
+    return images.size_of(data, max_pixels)

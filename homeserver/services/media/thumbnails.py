@@ -9,7 +9,7 @@ from twisted.internet.defer import DeferredSemaphore
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
-from homeserver.services.media import images
+from homeserver.services.media import image_kinds
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.repository import Found
 from homeserver.services.media.settings import ThumbnailSettings
@@ -105,11 +105,11 @@ class Thumbnails:
             raise failed
         try:
             made = await self._render(file, box)
-        except images.NotAnImage as error:
+        except image_kinds.NotAnImage as error:
             raise self._fail(
                 file, BadRequest("Cannot generate thumbnails for the requested content", "M_UNKNOWN")
             ) from error
-        except images.ImageTooLarge as error:
+        except image_kinds.ImageTooLarge as error:
             raise self._fail(file, TooLarge("Content is too large to thumbnail")) from error
         except FileNotFoundError as error:
             raise NotFound("The media is deleted") from error
@@ -128,8 +128,11 @@ class Thumbnails:
             self._slots.release()
 
     def _render_now(self, file: StoredFile, box: Box) -> "_Made":
-        if file.length > images.MAX_FILE_BYTES:
-            raise images.ImageTooLarge
+        # Here, not above: with its decoders, only where somebody wants a thumbnail.
+        from homeserver.services.media import images
+
+        if file.length > image_kinds.MAX_FILE_BYTES:
+            raise image_kinds.ImageTooLarge
         data = self._files.read(file.name, file.length)
         rendered = images.render(data, box, self._settings.max_image_pixels)
         if rendered.data is None:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from homeserver.services.media import images
-from homeserver.services.media.images import ImageTooLarge, NotAnImage, Rendered, render
+from homeserver.services.media.image_kinds import CONTENT_TYPES, ImageTooLarge, NotAnImage
+from homeserver.services.media.images import Rendered, render
 from homeserver.services.media.thumbnail_choice import Box
 from tests.unit.media.made_images import animated, encoded, jpeg_of_many_scans, opened, picture, png_bomb
 
@@ -39,7 +40,7 @@ def test_every_kind_of_image_has_thumbnails(
     rendered, thumbnail = shown(encoded(picture(200, 100, mode), kind), box)
     assert (rendered.content_type, thumbnail.size) == (expected, size)
     assert thumbnail.format is not None
-    assert images.CONTENT_TYPES[thumbnail.format] == expected
+    assert CONTENT_TYPES[thumbnail.format] == expected
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("PNG", "image/png"), ("WEBP", "image/webp")])
