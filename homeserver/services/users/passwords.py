@@ -29,7 +29,7 @@ _BCRYPT_BYTES = 72
 # Who comes when so many wait is told to come back: they would wait some seconds.
 MAX_WAITING = 200
 
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 @frozen
@@ -49,19 +49,24 @@ class Passwords:
         self.settings = settings
         self._reactor = reactor
         self._turns = DeferredSemaphore(threads)
-        # Verified where there is no account, so that the time taken does not tell.
-        self._nobodys = _HASHER.hash("nobody")
+        self._nobodys: str | None = None
 
     async def hash(self, password: str) -> str:
-        return await self._on_thread(lambda: _HASHER.hash(_prepared(password, self.settings.pepper)))
+        return await self._on_thread(lambda: HASHER.hash(_prepared(password, self.settings.pepper)))
 
     async def verify(self, password: str, stored: str | None) -> Verdict:
         """Is it the password of this hash? Takes as long without a hash."""
         if len(password) > MAX_LENGTH:
             return WRONG
         prepared = _prepared(password, self.settings.pepper)
-        verdict = await self._on_thread(lambda: _verify(prepared, stored or self._nobodys))
+        verdict = await self._on_thread(lambda: _verify(prepared, stored or self._hash_of_nobody()))
         return verdict if stored else WRONG
+
+    def _hash_of_nobody(self) -> str:
+        """Verified where there is no account, so that the time taken does not tell. On a thread, and not at start."""
+        if self._nobodys is None:
+            self._nobodys = HASHER.hash("nobody")
+        return self._nobodys
 
     def check_new(self, password: str) -> None:
         """Raises: BadRequest for a password that we do not take. The errcodes are Synapse's."""
@@ -99,7 +104,7 @@ def _verify(password: bytes, stored: str) -> Verdict:
         except ValueError:
             return WRONG
     try:
-        _HASHER.verify(stored, password)
+        HASHER.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return WRONG
-    return Verdict(True, _HASHER.check_needs_rehash(stored))
+    return Verdict(True, HASHER.check_needs_rehash(stored))

@@ -5,8 +5,10 @@ from typing import Any
 import bcrypt
 import pytest
 
+from homeserver.services.users import passwords
 from homeserver.services.users.settings import LoginTokenSettings
 from tests.integration.client_api.accounts_server import SERVER, Server, Settings, make_server, server
+from tests.support.homeserver import REAL_HASHER
 
 __all__ = ["make_server", "server"]
 
@@ -111,7 +113,8 @@ async def test_tokens_are_not_stored(server: Server) -> None:
         assert alice.token not in str(server.rows(f"SELECT * FROM {table}"))
 
 
-async def test_a_hash_of_synapse_is_accepted_and_replaced(server: Server) -> None:
+async def test_a_hash_of_synapse_is_accepted_and_replaced(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "HASHER", REAL_HASHER)
     await server.register()
     synapses = bcrypt.hashpw(b"correct horse" + b"pepper", bcrypt.gensalt(4)).decode()
     server.rows(f"UPDATE users SET password_hash = '{synapses}'")
