@@ -71,6 +71,10 @@ class HttpServer(Factory):
         end_s = self._reactor.seconds() + timeout_s
         while self._shared.connections and self._reactor.seconds() < end_s:
             await self._pause(_POLL_S)
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections at once, whatever runs on them."""
         for connection in list(self._shared.connections):
             connection.abort()
         if self._sweeping is not None:

@@ -112,6 +112,7 @@ class Homeserver:
 
     async def stop(self) -> None:
         await self.core.tasks.stop(0)
+        self.http.server.close()
         self.server.close()
 
     async def has_heard(self, other: "Homeserver") -> None:
