@@ -90,7 +90,7 @@ class Sender:
         self._has_looked = False
         self._is_working = False
         self._showing = 0
-        self._saved = storage.stream.position
+        self._began = self._saved = storage.stream.position
         self._marks: deque[int] = deque(maxlen=SLOW_SAVES)
         outbox.seen = storage.stream.position
 
@@ -248,7 +248,8 @@ class Sender:
                     self._outbox.add_behind(name, row.positions[shard_of(name)])
         else:
             async for entry in self._entries(low, seen):
-                if entry.kind not in PASSING:
+                # What passed before this process was there is over by now.
+                if entry.kind not in PASSING or entry.position > self._began:
                     for delivery in await self._fan_out.of(entry):
                         self._put(delivery, {shard for shard in shards if row.positions[shard] < entry.position})
         self._held |= set(shards)

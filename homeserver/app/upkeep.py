@@ -7,6 +7,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from homeserver.app.core import Core
 from homeserver.app.users import Users
+from homeserver.runtime import garbage
 from homeserver.services.users.last_seen import EVERY_S
 from storage import (
     commit,
@@ -25,6 +26,7 @@ from storage.embedded import EmbeddedPostgres
 HOUR_S = 3600.0
 WATCH_S = 2.0
 FREEZE_EVERY_S = 60.0
+COLLECT_EVERY_S = 6 * 3600.0
 # A batch that was full is followed by another at once, but others must have their turn.
 BATCH = 5_000
 MAX_BATCHES = 200
@@ -61,6 +63,7 @@ def start_upkeep(core: Core, users: Users) -> None:
         "trim.ui_auth": trim_ui_auth,
     }
     core.tasks.repeat("process.collections", FREEZE_EVERY_S, _keep_collections_short)
+    core.tasks.repeat("process.whole_collection", COLLECT_EVERY_S, _look_through_all)
     core.tasks.repeat("users.last_seen", EVERY_S, users.last_seen.flush)
     core.tasks.background("users.deactivation", users.deactivation.resume())
     if (addresses_ms := core.config.server.user_ips_max_age) is not None:
@@ -74,13 +77,17 @@ def start_upkeep(core: Core, users: Users) -> None:
 
 
 async def _keep_collections_short() -> None:
-    """What has lived for a minute lives long: caches, mostly. The collector need not look at it again.
-
-    A full collection stops the world for 100 ms with a million objects in caches. Cycles among the old are lost by
-    this; ours are the tracebacks of errors, which die young.
-    """
+    """What has lived for a minute lives long: caches, mostly. The collector need not look at it every minute."""
     gc.collect(1)
-    gc.freeze()
+    garbage.leave_alone()
+
+
+async def _look_through_all() -> None:
+    """A few times a day: of what lived long and died as a part of a cycle, nothing else is ever freed.
+
+    Stops the world for 100 ms with a million objects in caches.
+    """
+    garbage.look_through()
 
 
 async def _run(core: Core, function: Query[..., int], *args: int) -> int:

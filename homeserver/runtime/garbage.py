@@ -1,6 +1,6 @@
-"""The collector of garbage, where tens of thousands of objects come at once that live for long.
+"""The collector of garbage, and what lives long: caches, and tens of thousands of objects that come at once.
 
-It would go through all of them again and again while they come, tens of milliseconds each time, and everybody waits.
+It would go through all of them again and again, tens of milliseconds each time, and everybody waits.
 """
 
 import gc
@@ -9,6 +9,13 @@ import gc
 def leave_alone() -> None:
     """What is alive now is not looked through any more; it goes when nothing refers to it, as most objects do.
 
-    Costs nothing. What is part of a cycle by now stays for ever: not for where errors and their tracebacks are at home.
+    Costs nothing. What is part of a cycle stays until `look_through`.
     """
+    gc.freeze()
+
+
+def look_through() -> None:
+    """Frees what is part of a cycle among all that was left alone. Takes 100 ms for a million objects."""
+    gc.unfreeze()
+    gc.collect()
     gc.freeze()

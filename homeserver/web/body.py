@@ -87,10 +87,17 @@ class BodyStream:
             first()
         while not self._chunks:
             if self._end is not None:
-                raise self._end
+                raise self._take_end()
             self._waiting = Deferred()
             await self._waiting
         return self._take()
+
+    def _take_end(self) -> BaseException:
+        """Another takes its place: to keep what is raised is to keep its traceback, and with it all who read."""
+        end = self._end
+        assert end is not None
+        self._end = StopAsyncIteration() if isinstance(end, StopAsyncIteration) else ClientGone()
+        return end
 
     def _take(self) -> bytes:
         chunk = self._chunks.popleft()

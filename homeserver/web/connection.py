@@ -105,6 +105,7 @@ class Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._shared.connections.discard(self)
+        self._reader.close()
         self._is_closing = True
         self._held = b""
         self._queue.clear()

@@ -55,6 +55,13 @@ class RequestReader:
         """Whom streamed bodies tell that their reader has begun, and that it fell behind or caught up."""
         self._on_first_read, self._on_flow = on_first_read, on_flow
 
+    def close(self) -> None:
+        """Lets go of the parser and of those who watch: they refer to us, and the collector need not find that out."""
+        self.is_deaf = True
+        self.incoming = None
+        self.watch_streams(lambda exchange: None, lambda: None)
+        del self._parser
+
     def feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)

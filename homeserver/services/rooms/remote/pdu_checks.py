@@ -49,13 +49,13 @@ class PduChecks:
                 await self._give_way(at)
         events = [one for one in found if isinstance(one, Event)]
         faults = iter(await self._signatures.check_events([event.pdu for event in events], version) if events else ())
-        for at, one in enumerate(found):
+        for at, one in enumerate(found, 1):
             if not isinstance(one, Event):
                 continue
             if (fault := next(faults)) is not None:
-                found[at] = Faulty(str(fault))
+                found[at - 1] = Faulty(str(fault))
             elif not check_content_hash(one.pdu, version):
-                found[at] = redact_event(one)
+                found[at - 1] = redact_event(one)
             if at % SLICE == 0:
                 await self._give_way(at)
         return found
