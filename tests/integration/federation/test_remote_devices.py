@@ -1,6 +1,7 @@
 """Device lists between servers: what others are told of ours, and what we make of what they tell."""
 
-from typing import itertools
+import itertools
+from typing import Any
 
 import Any
 
