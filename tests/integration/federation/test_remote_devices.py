@@ -3,8 +3,6 @@
 import itertools
 from typing import Any
 
-import Any
-
 from homeserver.services.e2ee.remote_lists import RemoteLists
 from tests.integration.federation.device_sharing import (
     Inbox,
