@@ -127,8 +127,10 @@ class ScriptedRoom:
         sender, target = chance.choice(self.users), chance.choice(self.users[1:])
         kind = chance.choices(("level", "member", "rules", "state", "message"), (3, 6, 1, 6, 4))[0]
         if kind == "level":
-            levels = self.events[state[("m.room.power_levels", "")]].content
-            users = {**levels["users"], str(target): chance.choice((0, 50, 100))}
+            # Resolution may leave a room without any.
+            at = state.get(("m.room.power_levels", ""))
+            levels = self.events[at].content if at is not None else {}
+            users = {**levels.get("users", {}), str(target): chance.choice((0, 50, 100))}
             return self.say("m.room.power_levels", sender, {**levels, "users": users}, "", prev)
         if kind == "member":
             return self._random_membership(chance, sender, target, prev)
