@@ -32,22 +32,34 @@ MAX_FAILING = 50_000
 WRITE_AFTER_S = 1.0
 _JITTER = 0.2
 # As Synapse repeats a transaction: after 4 s, 16 s, a minute; only then the server counts as gone.
-_QUICK_MS, _QUICK_FACTOR = 4_000, 4
+_QUICK_MS, _QUICK_FACTOR, _MOST_QUICK = 4_000, 4, 10
+# What jitter may have taken off a pause, and more.
+_CLEARLY = 1.5
+
+
+def quick_pauses(count: int, longest_ms: int) -> tuple[int, ...]:
+    """The pauses before a server counts as gone, as far as each is longer than the one before."""
+    pauses = (min(longest_ms, _QUICK_MS * _QUICK_FACTOR**number) for number in range(min(count, _MOST_QUICK)))
+    return tuple(dict.fromkeys(pauses))
 
 
 @frozen(kw_only=True)
 class BackOff:
-    """The pause after the first failures, by what it grows, and how long it is at most."""
+    """The pauses after the first failures; then the first long one, by what it grows, and how long it is at most."""
 
+    quick_ms: tuple[int, ...] = quick_pauses(2, 60_000)
     first_ms: int = 60_000
     factor: float = 2.0
     longest_ms: int = 3_600_000
 
     def after(self, interval_ms: int) -> int:
         """The pause that follows one of `interval_ms`; 0 for none so far."""
+        for pause_ms in self.quick_ms:
+            if interval_ms * _CLEARLY < pause_ms < self.first_ms:
+                return pause_ms
         # Jitter makes pauses shorter, but not by half.
         if interval_ms < self.first_ms / 2:
-            return min(self.first_ms, max(_QUICK_MS, interval_ms * _QUICK_FACTOR))
+            return self.first_ms
         return int(min(self.longest_ms, max(self.first_ms, interval_ms * self.factor)))
 
 

@@ -37,7 +37,7 @@ MAX_ERROR_BYTES = 65_536
 LARGE_BYTES = 300_000
 # orjson decodes so deep; events of any depth are judged one by one (event_format), not with the answer around them.
 MAX_EVENT_DEPTH = 1024
-# At most as long as a request may be repeated in vain, and how long a pause between.
+# The first pause before a request is repeated; each further one is twice as long.
 _PAUSE_S = 0.5
 # A server that does not answer for so long counts as gone.
 FAIR_S = 10.0
@@ -48,8 +48,9 @@ _REPEATED = frozenset({502, 503, 504})
 class Terms:
     """What a request may cost, and how it is made.
 
-    `timeout_s` counts for all attempts together. `retries`: how often one that may be repeated is, where the network
-    failed or a proxy answered. `is_repeatable`: PUT and GET are; a POST is if the caller says so.
+    `timeout_s` counts for all attempts together, where the operator has not changed `client_timeout`. `retries`: how
+    often one that may be repeated is, where the network failed or a proxy answered; None: as the operator says.
+    `is_repeatable`: PUT and GET are; a POST is if the caller says so.
     """
 
     timeout_s: float = 30.0
@@ -57,7 +58,7 @@ class Terms:
     max_depth: int = canonical_json.MAX_BODY_DEPTH
     even_if_backing_off: bool = False
     is_signed: bool = True
-    retries: int = 1
+    retries: int | None = None
     is_repeatable: bool | None = None
     # The endpoint itself answers 502 or 504, of things that are too large or not there yet: the server is well.
     has_own_50x: bool = False
@@ -68,6 +69,17 @@ USUAL = Terms()
 
 class MayTalkTo(Protocol):
     def __call__(self, server_name: str) -> bool: ...
+
+
+@frozen(kw_only=True)
+class Rules:
+    """The operator's: whom to talk to, how patiently, and how often a request is repeated at once."""
+
+    may_talk_to: MayTalkTo
+    # All time-outs are in proportion to `client_timeout`, which is that of a minute.
+    time_factor: float = 1.0
+    retries: int = 1
+    longest_pause_s: float = 2.0
 
 
 @frozen
@@ -93,7 +105,7 @@ class Transport:
         clock: Clock,
         server_name: ServerName,
         key: SigningKey,
-        may_talk_to: MayTalkTo,
+        rules: Rules,
         metrics: Metrics,
     ) -> None:
         self._wire = wire
@@ -101,7 +113,7 @@ class Transport:
         self._clock = clock
         self._server_name = server_name
         self._key = key
-        self._may_talk_to = may_talk_to
+        self._rules = rules
         self._slots = Slots(clock)
         self._outcomes = metrics.counter("federation_requests", "Requests to other servers", ["method", "outcome"])
         self._seconds = metrics.histogram("federation_request_seconds", "How long other servers take", ["method"])
@@ -154,10 +166,11 @@ class Transport:
     async def _attempt(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]") -> T:
         """The answer of the first attempt that has one."""
         self._check(asked)
-        async with self._slots.of(asked.destination, asked.terms.timeout_s):
+        timeout_s = asked.terms.timeout_s * self._rules.time_factor
+        async with self._slots.of(asked.destination, timeout_s):
             started_s = self._clock.seconds()
             try:
-                return await self._repeatedly(asked, send, started_s + asked.terms.timeout_s)
+                return await self._repeatedly(asked, send, started_s + timeout_s)
             except Exception as error:
                 self._outcomes.labels(asked.method, type(error).__name__).inc()
                 raise
@@ -167,38 +180,39 @@ class Transport:
     async def _repeatedly(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]", deadline_s: float) -> T:
         terms, asked_at_ms = asked.terms, self._clock.now_ms()
         repeatable = asked.method != "POST" if terms.is_repeatable is None else terms.is_repeatable
-        retries = terms.retries if repeatable else 0
+        retries = (self._rules.retries if terms.retries is None else terms.retries) if repeatable else 0
         request = self._request(asked)
+        attempt = 0
         while True:
             try:
                 answer = await send(evolve(request, timeout_s=max(0.1, deadline_s - self._clock.seconds())))
             except Unreachable:
-                pause_s = self._pause(retries, deadline_s)
+                pause_s = self._pause(attempt, retries, deadline_s)
                 if pause_s is None:
                     # Who gives a server no time, a user perhaps, has not found out whether it is gone.
                     if terms.timeout_s >= FAIR_S or self._clock.seconds() < deadline_s:
                         self._destinations.failed(asked.destination, asked_at_ms)
                     raise
             else:
-                pause_s = self._pause(retries, deadline_s) if _is_failing(asked, answer) else None
+                pause_s = self._pause(attempt, retries, deadline_s) if _is_failing(asked, answer) else None
                 if pause_s is None:
                     self._took(asked, answer, asked_at_ms)
                     return answer
                 if not isinstance(answer, WireAnswer):
                     answer.close()
-            retries -= 1
+            attempt += 1
             await self._clock.sleep(pause_s)
 
-    def _pause(self, retries: int, deadline_s: float) -> float | None:
+    def _pause(self, attempt: int, retries: int, deadline_s: float) -> float | None:
         """How long to wait before the request is repeated; None if it is not."""
-        pause_s = _PAUSE_S * (1 + random.random())
-        return pause_s if retries > 0 and self._clock.seconds() + pause_s < deadline_s else None
+        pause_s = min(self._rules.longest_pause_s, _PAUSE_S * 2 ** min(attempt, 20) * (1 + random.random()))
+        return pause_s if attempt < retries and self._clock.seconds() + pause_s < deadline_s else None
 
     def _check(self, asked: _Asked) -> None:
         """Raises: Unreachable for a server that is not to be asked (now)."""
         if asked.destination == self._server_name:
             raise Unreachable(asked.destination, "that is this server")
-        if not self._may_talk_to(asked.destination):
+        if not self._rules.may_talk_to(asked.destination):
             raise Unreachable(asked.destination, "it is not on the list of servers to talk to")
         if not asked.terms.even_if_backing_off:
             self._destinations.check(asked.destination)

@@ -10,7 +10,7 @@ from federation.inbound.authenticate import ServerAuthenticator
 from federation.inbound.keys import ServerKeysApi
 from federation.inbound.version import ServerVersionApi
 from federation.outbound.client import FederationClient
-from federation.outbound.destinations import BackOff, Destinations
+from federation.outbound.destinations import BackOff, Destinations, quick_pauses
 from federation.outbound.https import HttpsWire
 from federation.outbound.key_fetch import KeyFetch, Notary
 from federation.outbound.keys import ServerKeys
@@ -20,7 +20,7 @@ from federation.outbound.own_keys import OwnKeys
 from federation.outbound.resolve import Resolver
 from federation.outbound.srv import Srv, SystemDns
 from federation.outbound.tls import ClientTls, TlsSettings, WellKnownPolicy
-from federation.outbound.transport import Transport
+from federation.outbound.transport import Rules, Transport
 from federation.outbound.well_known import WellKnown
 from federation.outbound.wire import Wire
 from homeserver.app.core import Core
@@ -35,6 +35,8 @@ from synapse_like_config.sections.keys import TrustedKeyServer
 from synapse_like_config.signing_key_file import read_or_make
 from synapse_like_config.signing_key_rotation import read_retired
 
+# The default, for which the time-outs of single requests are made.
+USUAL_CLIENT_TIMEOUT_MS = 60_000
 # A server that does not answer is tried at least every hour, whatever the configuration says.
 LONGEST_PAUSE_MS = 3_600_000
 
@@ -74,7 +76,7 @@ async def build_federation(core: Core) -> Federation:
         clock=core.clock,
         server_name=core.server_name,
         key=core.signer.key,
-        may_talk_to=config.federation.may_talk_to,
+        rules=_rules(config),
         metrics=core.metrics,
     )
     own_keys = OwnKeys(
@@ -166,10 +168,21 @@ def _old_keys(config: Config) -> dict[str, OldKey]:
     return {**retired, **named}
 
 
+def _rules(config: Config) -> Rules:
+    retries = config.federation.federation
+    return Rules(
+        may_talk_to=config.federation.may_talk_to,
+        time_factor=max(1, retries.client_timeout) / USUAL_CLIENT_TIMEOUT_MS,
+        retries=max(0, retries.max_short_retries),
+        longest_pause_s=retries.max_short_retry_delay / 1000,
+    )
+
+
 def _back_off(core: Core) -> BackOff:
     retries = core.config.federation.federation
     longest_ms = min(LONGEST_PAUSE_MS, retries.destination_max_retry_interval)
     return BackOff(
+        quick_ms=quick_pauses(retries.max_long_retries, retries.max_long_retry_delay),
         first_ms=min(retries.destination_min_retry_interval, longest_ms),
         factor=max(1.0, retries.destination_retry_multiplier),
         longest_ms=longest_ms,

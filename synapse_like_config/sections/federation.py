@@ -26,15 +26,19 @@ PRIVATE_NETWORKS = tuple(
 class Retries:
     """How requests to other servers are repeated."""
 
-    client_timeout: Milliseconds = option(Milliseconds(60_000), "How long to wait for an answer.")
+    client_timeout: Milliseconds = option(
+        Milliseconds(60_000), "How long to wait for an answer. What takes longer or less as a rule is in proportion."
+    )
     max_short_retry_delay: Milliseconds = option(
-        Milliseconds(2_000), "The longest pause before repeating a request that a user waits for."
+        Milliseconds(2_000), "The longest pause before a request is repeated at once."
     )
     max_long_retry_delay: Milliseconds = option(
-        Milliseconds(60_000), "The longest pause before repeating a request in the background."
+        Milliseconds(60_000), "The longest pause before a server that does not answer counts as gone."
     )
-    max_short_retries: int = option(3, "How often a request that a user waits for is repeated.")
-    max_long_retries: int = option(10, "How often a request in the background is repeated.")
+    max_short_retries: int = option(1, "How often a request is repeated at once. (3 for Synapse.)")
+    max_long_retries: int = option(
+        2, "How often a server is tried again, at growing intervals, before it counts as gone. (10 for Synapse.)"
+    )
     destination_min_retry_interval: Milliseconds = option(
         Milliseconds(60_000), "How long a server that does not answer is left alone, at first."
     )

@@ -9,6 +9,7 @@ import pytest
 from synapse_like_config.config import Sections
 from synapse_like_config.not_yet import NO_NEED, NOT_YET
 from synapse_like_config.reading import keys_of
+from synapse_like_config.sections.federation import Retries
 
 ROOT = Path(__file__).parents[3]
 # A secret may be in a file of its own: `x_path` is read as `x`.
@@ -44,3 +45,8 @@ def test_an_option_has_an_effect_or_is_on_the_list(option: str) -> None:
     if option in IN_THE_CONFIGURATION:
         return
     assert used != (option in NOT_YET | NO_NEED), option
+
+
+@pytest.mark.parametrize("option", keys_of(Retries))
+def test_so_has_each_of_those_for_federation(option: str) -> None:
+    assert re.search(rf"retries\.{option}\b", CODE), option

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock as Reactor
 
-from federation.outbound.destinations import BackOff, Destinations
+from federation.outbound.destinations import BackOff, Destinations, quick_pauses
 from federation.outbound.errors import Unreachable
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -88,6 +88,18 @@ def test_each_failure_doubles_the_pause_up_to_an_hour() -> None:
 def test_a_server_that_is_restarted_is_asked_again_soon() -> None:
     assert World().pauses(3) == [4, 16, 60]
     assert World(first_ms=1000).pauses(3) == [1, 2, 4], "whoever wants it shorter"
+
+
+def test_the_operator_says_how_often_a_server_is_tried_before_it_counts_as_gone() -> None:
+    assert quick_pauses(0, 60_000) == ()
+    assert quick_pauses(5, 20_000) == (4_000, 16_000, 20_000)
+    assert len(quick_pauses(10**9, 10**9)) == 10
+    minutes = BackOff(quick_ms=quick_pauses(3, 60_000), first_ms=600_000)
+    pauses = [0]
+    for _ in range(5):
+        pauses.append(minutes.after(pauses[-1]))
+    assert pauses[1:] == [4_000, 16_000, 60_000, 600_000, 1_200_000]
+    assert BackOff(quick_ms=()).after(0) == 60_000
 
 
 def test_jitter_only_shortens_the_pause() -> None:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock as Reactor
 
 from federation.outbound.errors import BadAnswer, Refused, RemoteError, Unreachable
 from federation.outbound.slots import MAX_AT_ONCE, MAX_WAITING
-from federation.outbound.transport import MAX_ERROR_BYTES, MAX_EVENT_DEPTH, Terms, Transport
+from federation.outbound.transport import MAX_ERROR_BYTES, MAX_EVENT_DEPTH, Rules, Terms, Transport
 from federation.outbound.wire import WireAnswer, WireRequest
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -53,7 +53,7 @@ class Told:
 class World:
     """A transport, whose wire says what a test tells it to, one after the other; None takes all the time."""
 
-    def __init__(self, *said: Said) -> None:
+    def __init__(self, *said: Said, **rules: Any) -> None:
         self.said = list(said)
         self.requests: list[WireRequest] = []
         self.told = Told()
@@ -66,7 +66,7 @@ class World:
             clock=Clock(self.reactor),
             server_name=ONE,
             key=SigningKey.from_seed("a", b"a" * 32),
-            may_talk_to=lambda name: name != "stranger.test",
+            rules=Rules(may_talk_to=lambda name: name != "stranger.test", **rules),
             metrics=Metrics(),
         )
 
@@ -140,6 +140,23 @@ def test_after_so_many_times_the_server_counts_as_gone() -> None:
     world = World(GONE, GONE, GONE)
     assert world.outcome(world.transport.get(TWO, "/x", terms=Terms(retries=2))) is GONE
     assert (world.told.words, len(world.requests)) == (["failed"], 3)
+
+
+def test_the_operator_says_how_often_and_after_which_pauses() -> None:
+    world = World(GONE, GONE, GONE, GONE, GONE, retries=4, longest_pause_s=1.5)
+    started_s = world.reactor.seconds()
+    assert world.outcome(world.transport.get(TWO, "/x")) is GONE
+    assert len(world.requests) == 5
+    assert 3.5 <= world.reactor.seconds() - started_s <= 4 * 2
+    world = World(GONE, GONE, retries=0)
+    assert world.outcome(world.transport.get(TWO, "/x")) is GONE
+    assert len(world.requests) == 1
+
+
+def test_time_outs_are_in_proportion_to_the_operators() -> None:
+    world = World(None, time_factor=3.0)
+    world.outcome(world.transport.get(TWO, "/x", terms=Terms(timeout_s=20.0)))
+    assert world.requests[0].timeout_s == 60.0
 
 
 def test_all_attempts_together_have_the_time_of_one() -> None:
