@@ -10,7 +10,7 @@ from matrix.ids import RoomId
 from tests.integration.federation.writer import Writer
 from tests.support.consistency import faults
 from tests.support.fake_server import FakeServer
-from tests.support.homeserver import Client, Homeserver
+from tests.support.homeserver import Client, Homeserver, q
 
 LEVELS, JOIN_RULES = "m.room.power_levels", "m.room.join_rules"
 
@@ -71,6 +71,18 @@ async def test_a_member_whose_join_is_void_now_is_seen(
     assert ("m.room.member", late.user_id) not in (await admin.head()).state
     assert count(host, "members") == before + 1
     assert any(late.user_id in record.getMessage() for record in caplog.records)
+
+
+async def test_a_user_of_ours_whose_join_is_void_now_has_left(writers: tuple[Writer, Writer], host: Homeserver) -> None:
+    admin, moderator = writers
+    base = sorted(await admin.extremities())
+    await moderator.say(type=JOIN_RULES, state_key="", content={"join_rule": "public"}, prev=base)
+    late = await host.register("late")
+    await late.ok("POST", f"/join/{q(admin.room)}", {})
+    await admin.say(type=LEVELS, state_key="", content=levels(admin), prev=base)
+    assert ("m.room.member", late.user_id) not in (await admin.head()).state
+    assert (await late.get("/joined_rooms"))["joined_rooms"] == []
+    assert (await late.ask("PUT", f"/rooms/{q(admin.room)}/send/m.room.message/1", {"body": ""})).status == 403
 
 
 async def test_a_topic_that_goes_back_is_none(writers: tuple[Writer, Writer], host: Homeserver) -> None:

@@ -156,7 +156,8 @@ class Rewriting:
         # Of ours who are what they were there is nothing to tell.
         keys = {key for key in keys if not self._is_ours(key[1]) or told.get(key, ABSENT) != found.final(key)}
         found_events = await self._events.get(found.final(key) for key in keys)
-        return {key[1]: list(_membership(found, key, found_events)) for key in keys}
+        # JSON has only plain strings for keys.
+        return {str(key[1]): list(_membership(found, key, found_events)) for key in keys}
 
     async def _put_intervals(self, change: Change, found: _Found, anew: set[StateKey], at: At) -> None:
         whole, base = found.whole, found.whole.row.base

@@ -156,7 +156,8 @@ class Rows:
         are to be dropped. `claimed`: memberships that nobody but an event's own server vouches for.
         """
         told = await self._memberships(before, {key: nid for key, nid in changes.items() if key not in claimed})
-        few = {user: list(value) for user, value in told.items()} if len(told) <= MAX_TOLD else None
+        # JSON has only plain strings for keys; of a user of ours it may be a UserId.
+        few = {str(user): list(value) for user, value in told.items()} if len(told) <= MAX_TOLD else None
         whole = bool(body.get("whole")) or few is None
         entry = Entry(Kind.ROOM, room_nid, body={**body, "resolved": True, "memberships": few, "whole": whole})
         at = change.announce(entry)
