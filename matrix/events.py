@@ -52,7 +52,7 @@ class Event:
         """The canonical JSON of `pdu`."""
         if self._canonical is None:
             # Two threads may both encode: the bytes are the same.
-            object.__setattr__(self, "_canonical", canonical_json.encode(self.pdu))
+            object.__setattr__(self, "_canonical", canonical_json.to_keep(canonical_json.encode(self.pdu)))
             assert self._canonical is not None
         return self._canonical
 
@@ -108,5 +108,5 @@ def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId, canonical: byte
         auth_events=tuple(map(EventId, auth)),
         redacts=None if redacts is None else EventId(redacts),
         pdu=pdu,
-        canonical=canonical,
+        canonical=None if canonical is None else canonical_json.to_keep(canonical),
     )

@@ -1,5 +1,6 @@
 """Canonical JSON, with the canonicaljson package as the oracle."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -249,3 +250,11 @@ def test_a_number_is_found_beside_texts_that_look_like_one(number: float) -> Non
         with pytest.raises(NotCanonical):
             canonical_json.encode_checked(value)
         assert canonical_json.encode(value) == encode_canonical_json(value)
+
+
+def test_what_is_kept_takes_the_room_that_it_needs() -> None:
+    tracemalloc.start()
+    kept = [canonical_json.to_keep(canonical_json.encode({"body": "x" * 500, "n": n})) for n in range(100)]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 1.5 * sum(map(len, kept))
