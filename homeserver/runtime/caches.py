@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 D = TypeVar("D")
 
-_ABSENT = object()
+_ABSENT: Any = object()
 
 
 class Lru(Generic[K, V]):
@@ -46,7 +46,7 @@ class Lru(Generic[K, V]):
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: object = None) -> object:
         """The value, now the freshest; `default` if it is not there or too old."""
-        value = self._values.get(key, cast(V, _ABSENT))
+        value = self._values.get(key, _ABSENT)
         # Most caches know no age, and this is the hottest line of the server.
         if value is _ABSENT or (self._clock is not None and self._expired(key)):
             self.misses += 1
@@ -79,7 +79,7 @@ class Lru(Generic[K, V]):
         """The value, taken out; `default` if it is not there or too old. Not counted as a look-up."""
         expired = self._expired(key)
         self._deadlines.pop(key, None)
-        value = self._values.pop(key, cast(V, _ABSENT))
+        value = self._values.pop(key, _ABSENT)
         return default if expired or value is _ABSENT else value
 
     def invalidate(self, key: K) -> None:

@@ -9,6 +9,7 @@ Source: client-server API, "Common error codes".
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +21,8 @@ REQUIRED: Any = object()
 
 # What canonical JSON can carry: appendices, "Canonical JSON".
 MAX_INTEGER = 2**53 - 1
+# Of what was percent-encoded so much is kept to be recognised.
+_MAX_REMEMBERED_BYTES = 1024
 _INTEGER = re.compile(r"-?[0-9]{1,16}")
 
 
@@ -223,10 +226,22 @@ class Query(Fields):
 
 
 def _unquote(text: bytes) -> str:
-    if b"+" in text:
-        text = text.replace(b"+", b" ")
-    if b"%" in text:
-        text = unquote_to_bytes(text)
+    if b"%" not in text and b"+" not in text:
+        return _decode(text)
+    return _unquote_again(text) if len(text) <= _MAX_REMEMBERED_BYTES else _decode(_unquoted(text))
+
+
+@lru_cache(1_000)
+def _unquote_again(text: bytes) -> str:
+    """Clients say the same with each request: a filter in full, their room's id."""
+    return _decode(_unquoted(text))
+
+
+def _unquoted(text: bytes) -> bytes:
+    return unquote_to_bytes(text.replace(b"+", b" "))
+
+
+def _decode(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 """What a user's push rules say of an event: gathers the facts once for an event, and judges for each user."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from homeserver.runtime.caches import Lru
 from homeserver.services.push.rules import PushRules
@@ -8,7 +8,6 @@ from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.members import Members
 from matrix.auth_needs import CREATE, POWER_LEVELS
 from matrix.client_format import client_event
-from matrix.events import StateKey
 from matrix.power_levels import PowerLevels
 from matrix.push_conditions import PushEvent
 from matrix.push_eval import NOTHING, Actions
@@ -29,13 +28,10 @@ class Judging:
     async def judge(self, user_id: str, room_nid: int, events: Sequence[StoredEvent]) -> list[Actions]:
         """What is to be done for the user, for each event; by the room's state of today."""
         evaluator = await self._rules.evaluator_of(user_id)
-        head = (await self._heads.get_many([room_nid]))[room_nid]
-        keys = [CREATE, POWER_LEVELS, ("m.room.member", user_id)]
-        state = await self._heads.state_events(head, keys)
-        missing = [stored for stored in events if stored.nid not in self._facts]
-        if missing:
-            await self._gather(head, state, missing)
-        name = _display_name(state.get(keys[2]))
+        head = self._heads.known(room_nid) or (await self._heads.get_many([room_nid]))[room_nid]
+        if missing := [stored for stored in events if stored.nid not in self._facts]:
+            await self._gather(head, missing)
+        name = _display_name(await self._heads.state_event(head, "m.room.member", user_id))
         return [
             NOTHING if (facts := self._facts.get(stored.nid)) is None else evaluator.evaluate(facts, user_id, name)
             for stored in events
@@ -46,7 +42,8 @@ class Judging:
         facts = PushEvent(client_event(stored.event), member_count=0, sender_level=0, required_level=_unknown_level)
         return (await self._rules.evaluator_of(user_id)).evaluate(facts, user_id, None)
 
-    async def _gather(self, head: Head, state: Mapping[StateKey, StoredEvent], events: Iterable[StoredEvent]) -> None:
+    async def _gather(self, head: Head, events: Iterable[StoredEvent]) -> None:
+        state = await self._heads.state_events(head, [CREATE, POWER_LEVELS])
         create, levels = state.get(CREATE), state.get(POWER_LEVELS)
         power = PowerLevels.of(head.version, create.event if create else None, levels.event if levels else None)
         joined = await self._members.joined_count(head.room_nid)
