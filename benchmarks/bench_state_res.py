@@ -42,7 +42,7 @@ class Room:
         event = Event(
             event_id=EventId(f"${nid:07}"), room_id=RoomId("!0000000"), version=self.version, type=event_type,
             state_key=state_key, sender=UserId(sender), content=content, origin_server_ts=nid, depth=nid,
-            prev_events=(), auth_events=tuple(self.events[one].event_id for one in auth), redacts=None, pdu={},
+            prev_events=(), auth_events=tuple(self.events[one].event_id for one in auth), redacts=None, canonical=b"{}",
         )  # fmt: skip
         self.events.append(event)
         return nid

@@ -72,7 +72,7 @@ def build(draft: Draft, version: RoomVersion, server_name: str, key: SigningKey)
         event_id = event_id_from_hash(sha256(essential).digest(), version)
     else:
         event_id = EventId(pdu["event_id"])
-    return from_pdu(pdu, version, event_id, canonical)
+    return from_pdu(pdu, version, event_id, canonical_json.to_keep(canonical))
 
 
 def to_unsigned_pdu(draft: Draft, version: RoomVersion) -> Json:

@@ -52,7 +52,7 @@ def parse_pdu(pdu: Json, version: RoomVersion) -> Event:
         raise BadEvent(str(error)) from error
     check_format(pdu, version)
     check_sizes(pdu, canonical)
-    return from_pdu(pdu, version, event_id_of(pdu, version), canonical)
+    return from_pdu(pdu, version, event_id_of(pdu, version), canonical_json.to_keep(canonical))
 
 
 def check_format(pdu: Json, version: RoomVersion) -> None:

@@ -6,6 +6,7 @@ Source: specification, "Room Versions" (event formats); server-server API, "PDUs
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from attrs import field, frozen
 
 from matrix import canonical_json
@@ -21,8 +22,7 @@ StateMap = Mapping[StateKey, "Event"]
 class Event:
     """A persistent data unit and its id. Equal ids are equal events.
 
-    `pdu` is the whole signed PDU as it goes to other servers, but without `unsigned`; treat it as read-only.
-    `canonical` is its canonical JSON, made at most once: what is stored and sent.
+    `canonical` is the canonical JSON of the whole signed PDU, without `unsigned`: what is stored and sent.
     In room version 12 `room_id` is the create event's own for that event too, though its PDU has none.
     """
 
@@ -38,8 +38,7 @@ class Event:
     prev_events: tuple[EventId, ...] = field(repr=False)
     auth_events: tuple[EventId, ...] = field(repr=False)
     redacts: EventId | None = field(repr=False)
-    pdu: Json = field(repr=False)
-    _canonical: bytes | None = field(repr=False, default=None, alias="canonical")
+    canonical: bytes = field(repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and other.event_id == self.event_id
@@ -48,13 +47,10 @@ class Event:
         return hash(self.event_id)
 
     @property
-    def canonical(self) -> bytes:
-        """The canonical JSON of `pdu`."""
-        if self._canonical is None:
-            # Two threads may both encode: the bytes are the same.
-            object.__setattr__(self, "_canonical", canonical_json.to_keep(canonical_json.encode(self.pdu)))
-            assert self._canonical is not None
-        return self._canonical
+    def pdu(self) -> Json:
+        """The whole signed PDU, decoded anew: few ask, and kept it would be half of what an event takes in memory."""
+        pdu: Json = orjson.loads(self.canonical)
+        return pdu
 
     @property
     def is_state(self) -> bool:
@@ -107,6 +103,5 @@ def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId, canonical: byte
         prev_events=tuple(map(EventId, prev)),
         auth_events=tuple(map(EventId, auth)),
         redacts=None if redacts is None else EventId(redacts),
-        pdu=pdu,
-        canonical=None if canonical is None else canonical_json.to_keep(canonical),
+        canonical=canonical_json.to_keep(canonical_json.encode(pdu)) if canonical is None else canonical,
     )

@@ -159,7 +159,7 @@ _SELECT = (
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
     nid, room_nid, position, event_id, flags, replaces, redacted_by, json, version = row
-    event = from_pdu(orjson.loads(json), ROOM_VERSIONS[version], EventId(event_id))
+    event = from_pdu(orjson.loads(json), ROOM_VERSIONS[version], EventId(event_id), json.encode())
     stored = StoredEvent(nid, room_nid, event, None, position or 0, flags, replaces)
     if redacted_by is not None:
         stored.redact(redacted_by)

@@ -74,6 +74,6 @@ def find(cur: Cursor, event_nids: Collection[int]) -> dict[int, OutOfBand]:
 
 def _read(row: tuple[Any, ...]) -> OutOfBand:
     nid, room_nid, version, event_id, json, replaces, server, state = row
-    event = from_pdu(orjson.loads(json), ROOM_VERSIONS[version], EventId(event_id))
+    event = from_pdu(orjson.loads(json), ROOM_VERSIONS[version], EventId(event_id), json.encode())
     stored = StoredEvent(nid, room_nid, event, flags=Flags.OUTLIER, replaces=replaces, has_children=False)
     return OutOfBand(stored, ServerName(server), orjson.loads(state))

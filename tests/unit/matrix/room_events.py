@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from matrix import canonical_json
 from matrix.events import Event, StateKey
 from matrix.ids import EventId, RoomId, UserId
 from matrix.room_versions import ROOM_VERSIONS, RoomVersion
@@ -35,7 +36,7 @@ def make_event(version: RoomVersion, fields: dict[str, Any]) -> Event:
         prev_events=tuple(map(EventId, fields.get("prev_events", ()))),
         auth_events=tuple(map(EventId, fields.get("auth_events", ()))),
         redacts=fields.get("redacts"),
-        pdu=_pdu(fields),
+        canonical=canonical_json.encode(_pdu(fields)),
     )
 
 
