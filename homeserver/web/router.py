@@ -11,6 +11,7 @@ This is the one place where a request's coroutine starts, and the one where its 
 """
 
 import enum
+import functools
 import inspect
 import time
 import typing
@@ -151,8 +152,8 @@ class Router:
 
     def add(self, api: object, *, authenticate: Authenticate | None = None) -> None:
         """Takes up the @route methods of an object. Raises: ValueError for a path that is taken or unparseable."""
-        for name, function in inspect.getmembers(type(api), inspect.isfunction):
-            for declared in getattr(function, _ROUTES, ()):
+        for name, function in _handlers(type(api)):
+            for declared in getattr(function, _ROUTES):
                 self._add(declared, getattr(api, name), function, authenticate or self._authenticate)
 
     def _add(
@@ -160,14 +161,22 @@ class Router:
     ) -> None:
         if authenticate is None and declared.access is not Access.PUBLIC:
             raise ValueError(f"{declared.paths[0]} needs an authenticator")
-        parsers = _parsers(function)
+        parameters = _parameters(function)
         compiled = Route(
-            declared.paths[0], handler, declared.access, declared.body, declared.max_body_bytes, authenticate, parsers
+            declared.paths[0],
+            handler,
+            declared.access,
+            declared.body,
+            declared.max_body_bytes,
+            authenticate,
+            parameters.parsers,
         )
         for path in declared.paths:
             names = self._paths.add(declared.method, path, compiled)
             self._routes.append((declared.method, path, compiled))
-            _check_parameters(path, names, function)
+            # Every parameter of the path is the handler's, and the handler's others have defaults.
+            if not parameters.required <= set(names) <= parameters.parsers.keys():
+                raise ValueError(f"{path}: {function.__qualname__} takes other parameters")
 
     def find(self, method: str, path: bytes) -> Match:
         """The route of a request; for one that we do not have, a route that says so."""
@@ -228,11 +237,29 @@ class Router:
         return await found.handler(call)
 
 
-def _parsers(function: Callable[..., Any]) -> dict[str, Parse]:
-    """How each path parameter of a handler is read from text, by its annotation."""
+@frozen
+class _Parameters:
+    """A handler's path parameters: how each is read from text, and which have no default."""
+
+    parsers: dict[str, Parse]
+    required: frozenset[str]
+
+
+@functools.cache
+def _handlers(api: type) -> Sequence[tuple[str, Callable[..., Any]]]:
+    """Its @route methods by name."""
+    return [one for one in inspect.getmembers(api, inspect.isfunction) if hasattr(one[1], _ROUTES)]
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> _Parameters:
+    """By the annotations. Kept: to look at a signature takes as long as to answer a request."""
     hints = typing.get_type_hints(function)
-    names = list(inspect.signature(function).parameters)[2:]
-    return {name: _parser(function, name, hints.get(name, str)) for name in names}
+    found = dict(list(inspect.signature(function).parameters.items())[2:])
+    return _Parameters(
+        parsers={name: _parser(function, name, hints.get(name, str)) for name in found},
+        required=frozenset(name for name, parameter in found.items() if parameter.default is parameter.empty),
+    )
 
 
 def _parser(function: Callable[..., Any], name: str, annotation: Any) -> Parse:
@@ -244,14 +271,6 @@ def _parser(function: Callable[..., Any], name: str, annotation: Any) -> Parse:
     if not callable(parse):
         raise ValueError(f"{function.__qualname__}: no way to read {name} from text")
     return typing.cast(Parse, parse)
-
-
-def _check_parameters(path: str, names: tuple[str, ...], function: Callable[..., Any]) -> None:
-    """Every parameter of the path is the handler's, and the handler's others have defaults."""
-    parameters = dict(list(inspect.signature(function).parameters.items())[2:])
-    required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
-    if not required <= set(names) <= set(parameters):
-        raise ValueError(f"{path}: {function.__qualname__} takes other parameters")
 
 
 def _parse_integer(text: str) -> int:
