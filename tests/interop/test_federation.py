@@ -8,10 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nacl.signing import SigningKey
 from PIL import Image
 
+from matrix import canonical_json, unpadded_base64
 from tests.interop.chats import meet, text, verify
 from tests.interop.clients import Kind, RealClient, skip_without
 from tests.interop.people import Person, Refused, q
@@ -136,6 +139,34 @@ def test_a_knock_is_let_in(host: Person, guest: Person) -> None:
     host.hears_state(room, "m.room.member", guest.user_id, membership="join")
 
 
+def test_a_knock_is_taken_back(host: Person, guest: Person) -> None:
+    """That one is declined Synapse does not tell, nor take; of its own it tells nobody."""
+    if not guest.homeserver.server_name.startswith("127."):
+        pytest.skip("Synapse takes a knock back for itself only")
+    rules = [{"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}]
+    room = host.create_room(preset="private_chat", initial_state=rules)
+    guest.ask("POST", f"/knock/{q(room)}", {}, server_name=host.homeserver.server_name)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="knock")
+    guest.leave(room)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="leave")
+
+
+def test_where_who_is_in_another_room_may_join_everybody_else_knocks(host: Person, guest: Person) -> None:
+    space = host.create_room(name="space")
+    rules = {"join_rule": "knock_restricted", "allow": [{"type": "m.room_membership", "room_id": space}]}
+    state = [{"type": "m.room.join_rules", "state_key": "", "content": rules}]
+    room = host.create_room(preset="private_chat", version="10", initial_state=state)
+    with pytest.raises(Refused):
+        guest.join(room, via=host)
+    guest.ask("POST", f"/knock/{q(room)}", {}, server_name=host.homeserver.server_name)
+    host.hears_state(room, "m.room.member", guest.user_id, membership="knock")
+    other = Person(guest.homeserver, "other")
+    other.join(space, via=host)
+    other.join(room, via=host)
+    other.send(room, "in")
+    host.hears(room, "in")
+
+
 @pytest.mark.parametrize("version", ["8", "10", "12"])
 def test_a_restricted_room_lets_members_of_another_in(host: Person, guest: Person, version: str) -> None:
     space = host.create_room(name="space")
@@ -159,13 +190,20 @@ def test_history_is_fetched_back(host: Person, guest: Person) -> None:
     assert got == sent[::-1]
 
 
-def test_a_redaction_goes_over(host: Person, guest: Person) -> None:
-    room = in_one_room(host, guest)
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_a_redaction_goes_over(host: Person, guest: Person, version: str) -> None:
+    """From version 11 on it names the event in its content."""
+    room = in_one_room(host, guest, version=version)
     event_id = host.send(room, "secret")
     guest.hears(room, "secret")
     host.ask("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/t", {"reason": "no"})
     path = f"/rooms/{q(room)}/event/{q(event_id)}"
     guest.until("redacted", lambda: guest.ask("GET", path)["content"] == {})
+    own = guest.send(room, "secret too")
+    host.hears(room, "secret too")
+    guest.ask("PUT", f"/rooms/{q(room)}/redact/{q(own)}/t2", {})
+    path = f"/rooms/{q(room)}/event/{q(own)}"
+    host.until("redacted", lambda: host.ask("GET", path)["content"] == {})
 
 
 def test_kicks_and_bans_hold(host: Person, guest: Person) -> None:
@@ -204,6 +242,9 @@ def test_aliases_profiles_and_public_rooms_are_looked_up(host: Person, guest: Pe
     assert guest.ask("GET", f"/profile/{q(host.user_id)}")["displayname"] == "The Host"
     rooms = guest.ask("GET", "/publicRooms", server=host.homeserver.server_name)["chunk"]
     assert room in {one["room_id"] for one in rooms}
+    wanted = {"filter": {"generic_search_term": f"public {name}"}, "limit": 5}
+    rooms = guest.ask("POST", "/publicRooms", wanted, server=host.homeserver.server_name)["chunk"]
+    assert [one["room_id"] for one in rooms] == [room]
     assert guest.join(alias) == room
 
 
@@ -211,6 +252,48 @@ def test_a_profile_change_goes_over(host: Person, guest: Person) -> None:
     room = in_one_room(host, guest)
     guest.ask("PUT", f"/profile/{q(guest.user_id)}/displayname", {"displayname": "Another"})
     host.hears_state(room, "m.room.member", guest.user_id, displayname="Another")
+    guest.ask("PUT", f"/profile/{q(guest.user_id)}/avatar_url", {"avatar_url": "mxc://example.org/picture"})
+    host.hears_state(room, "m.room.member", guest.user_id, avatar_url="mxc://example.org/picture")
+    assert host.ask("GET", f"/profile/{q(guest.user_id)}")["displayname"] == "Another"
+
+
+def test_a_moment_of_before_the_join_is_found(host: Person, guest: Person) -> None:
+    room = host.create_room()
+    sent = [host.send(room, f"{number}") for number in range(3)]
+    guest.join(room, via=host)
+    at_ms = host.ask("GET", f"/rooms/{q(room)}/event/{q(sent[1])}")["origin_server_ts"]
+    path = f"/_matrix/client/v1/rooms/{q(room)}/timestamp_to_event"
+    found = guest.ask("GET", path, ts=at_ms, dir="f")
+    assert found["event_id"] == host.ask("GET", path, ts=at_ms, dir="f")["event_id"]
+    # Where it is found it can be read.
+    assert guest.ask("GET", f"/rooms/{q(room)}/context/{q(found['event_id'])}")["event"]["event_id"] in sent
+
+
+def test_the_rooms_of_a_space_are_shown(host: Person, guest: Person) -> None:
+    server = host.homeserver.server_name
+    space = host.create_room(name="space", creation_content={"type": "m.space"})
+    rooms = [host.create_room(name=f"room {number}") for number in range(2)]
+    for room in rooms:
+        host.set_state(space, "m.space.child", {"via": [server]}, room)
+    guest.join(space, via=host)
+    path = f"/_matrix/client/v1/rooms/{q(space)}/hierarchy"
+    told = guest.until("all rooms", lambda: (rooms := guest.ask("GET", path)["rooms"])[2:] and rooms)
+    assert {(one["room_id"], one["name"]) for one in told} == {
+        (space, "space"),
+        (rooms[0], "room 0"),
+        (rooms[1], "room 1"),
+    }
+    summary = guest.ask("GET", f"/_matrix/client/v1/room_summary/{q(rooms[0])}", via=server)
+    assert (summary["name"], summary["num_joined_members"], summary["join_rule"]) == ("room 0", 1, "public")
+
+
+def test_who_is_in_a_room_follows_it_into_its_successor(host: Person, guest: Person) -> None:
+    room = in_one_room(host, guest, version="10")
+    successor = host.ask("POST", f"/rooms/{q(room)}/upgrade", {"new_version": "11"})["replacement_room"]
+    guest.hears_state(room, "m.room.tombstone", replacement_room=successor)
+    guest.join(successor, via=host)
+    host.send(successor, "welcome")
+    guest.hears(successor, "welcome")
 
 
 def test_typing_receipts_and_presence_go_over(host: Person, guest: Person) -> None:
@@ -257,6 +340,31 @@ def test_messages_to_devices_and_keys_go_over(host: Person, guest: Person) -> No
         ("m.test", host.user_id, "device")
     }
     assert room
+    guest.ask("POST", "/keys/device_signing/upload", cross_signing_keys(guest))
+    host.until("the signing keys", lambda: guest.user_id in queried(host, guest)["master_keys"])
+    # A device that is gone is gone everywhere.
+    seen = len(host.answers)
+    guest.ask("POST", "/logout", {})
+    host.until("the change", lambda: guest.user_id in str([one.get("device_lists") for one in host.answers[seen:]]))
+    host.until("no device", lambda: not queried(host, guest)["device_keys"].get(guest.user_id))
+
+
+def queried(asker: Person, user: Person) -> dict[str, Any]:
+    found: dict[str, Any] = asker.ask("POST", "/keys/query", {"device_keys": {user.user_id: []}})
+    return {"device_keys": {}, "master_keys": {}, **found}
+
+
+def cross_signing_keys(user: Person) -> dict[str, Any]:
+    """A master key, and a self-signing key that it has signed."""
+    master = SigningKey.generate()
+    keys: dict[str, Any] = {}
+    for usage, key in (("master", master), ("self_signing", SigningKey.generate())):
+        name = unpadded_base64.encode(bytes(key.verify_key))
+        keys[f"{usage}_key"] = {"user_id": user.user_id, "usage": [usage], "keys": {f"ed25519:{name}": name}}
+    signature = unpadded_base64.encode(master.sign(canonical_json.encode(keys["self_signing_key"])).signature)
+    by = next(iter(keys["master_key"]["keys"]))
+    keys["self_signing_key"]["signatures"] = {user.user_id: {by: signature}}
+    return keys
 
 
 def test_encrypted_messages_go_over(pair: tuple[Homeserver, Homeserver], js: Kind, nio: Kind, tmp_path: Path) -> None:
@@ -333,6 +441,8 @@ def test_what_was_said_during_an_outage_is_caught_up(host: Person, guest: Person
     present, absent = (guest, host) if who == "host" else (host, guest)
     absent.homeserver.stop()
     sent = [present.send(room, f"during the outage {number}") for number in range(60)]
+    message = {"messages": {absent.user_id: {absent.device_id: {"kept": "for you"}}}}
+    present.ask("PUT", f"/sendToDevice/m.test/{who}", message)
     absent.homeserver.start_again()
     # A sign of life ends the other's waiting.
     absent.send(room, "here again")
@@ -340,3 +450,5 @@ def test_what_was_said_during_an_outage_is_caught_up(host: Person, guest: Person
     absent.hears(room, "during the outage 59")
     got = [event["event_id"] for event in absent.messages(room) if event["event_id"] in sent]
     assert got == sent[::-1]
+    told = absent.sync_until("the message to it", lambda answer: answer.get("to_device", {}).get("events"))
+    assert [one["content"] for one in told] == [{"kept": "for you"}]
