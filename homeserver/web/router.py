@@ -152,7 +152,8 @@ class Router:
 
     def add(self, api: object, *, authenticate: Authenticate | None = None) -> None:
         """Takes up the @route methods of an object. Raises: ValueError for a path that is taken or unparseable."""
-        for name, function in _handlers(type(api)):
+        api_type: type[Any] = type(api)
+        for name, function in _handlers(api_type):
             for declared in getattr(function, _ROUTES):
                 self._add(declared, getattr(api, name), function, authenticate or self._authenticate)
 
