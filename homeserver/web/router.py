@@ -63,6 +63,8 @@ Parse = Callable[[str], Any]
 F = TypeVar("F", bound=Callable[..., Awaitable[Answer]])
 
 _ROUTES = "__routes__"
+# Looked for once for each class of API.
+_HANDLERS: dict[type, Sequence[tuple[str, Callable[..., Any]]]] = {}
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -152,8 +154,7 @@ class Router:
 
     def add(self, api: object, *, authenticate: Authenticate | None = None) -> None:
         """Takes up the @route methods of an object. Raises: ValueError for a path that is taken or unparseable."""
-        api_type: type[Any] = type(api)
-        for name, function in _handlers(api_type):
+        for name, function in _handlers(type(api)):
             for declared in getattr(function, _ROUTES):
                 self._add(declared, getattr(api, name), function, authenticate or self._authenticate)
 
@@ -246,10 +247,11 @@ class _Parameters:
     required: frozenset[str]
 
 
-@functools.cache
 def _handlers(api: type) -> Sequence[tuple[str, Callable[..., Any]]]:
     """Its @route methods by name."""
-    return [one for one in inspect.getmembers(api, inspect.isfunction) if hasattr(one[1], _ROUTES)]
+    if api not in _HANDLERS:
+        _HANDLERS[api] = [one for one in inspect.getmembers(api, inspect.isfunction) if hasattr(one[1], _ROUTES)]
+    return _HANDLERS[api]
 
 
 @functools.cache
