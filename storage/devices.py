@@ -78,6 +78,12 @@ def device_ids(cur: Cursor, user_id: str) -> list[str]:
     return [device_id for (device_id,) in cur]
 
 
+def first_device_ids(cur: Cursor, user_ids: Sequence[str]) -> dict[str, str]:
+    """The first of each user's device ids, of those who have any."""
+    cur.execute("SELECT user_id, min(device_id) FROM devices WHERE user_id = ANY(%s) GROUP BY 1", (list(user_ids),))
+    return dict(cur.fetchall())
+
+
 def find_stale(cur: Cursor, before_ms: int, limit: int = 1000) -> dict[str, list[str]]:
     """Devices that were last seen before that time, by user; at most `limit`."""
     cur.execute("SELECT user_id, device_id FROM devices WHERE last_seen_ms < %s LIMIT %s", (before_ms, limit))

@@ -8,14 +8,13 @@ Source: server-server API, "Transactions", "Server Access Control Lists (ACLs)".
 """
 
 import logging
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from federation.inbound.routes import V1, ServerApi, origin_of, server_route
 from federation.outbound.errors import RemoteError
@@ -23,6 +22,7 @@ from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
 from homeserver.runtime.metrics import Metrics
+from homeserver.runtime.together import together
 from homeserver.runtime.turns import Turns
 from homeserver.services.remote_news.edus import NOT_ITS_FAULT, Edus
 from homeserver.services.rooms.for_servers.acls import ServerAcls
@@ -97,13 +97,13 @@ class Pdus:
             if room_id is not None:
                 rooms.setdefault(room_id, []).append(pdu)
         found: dict[RoomId, OfRoom] = {}
-        await _all(self._identify(room_id, of_room, found) for room_id, of_room in rooms.items())
+        await together(self._identify(room_id, of_room, found) for room_id, of_room in rooms.items())
         return [found[room_id] for room_id in rooms if room_id in found]
 
     async def receive(self, origin: ServerName, rooms: Iterable[OfRoom]) -> dict[EventId, Json]:
         """`{}` or `{"error": ...}` of each event whose id can be told."""
         results: dict[EventId, Json] = {}
-        await _all(self._receive_of_room(origin, of_room, results) for of_room in rooms)
+        await together(self._receive_of_room(origin, of_room, results) for of_room in rooms)
         return results
 
     async def _identify(self, room_id: RoomId, pdus: Sequence[Json], found: dict[RoomId, OfRoom]) -> None:
@@ -185,7 +185,7 @@ class Transactions:
             results = await self._pdus.receive(transaction.origin, rooms)
 
         # Keys for messages must not wait until the messages' room is complete.
-        await _all((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
+        await together((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
         answer: Answering = {"pdus": {str(event_id): result for event_id, result in results.items()}}
         if any(results.values()) or any(map(_has_lasting_effect, transaction.edus)):
             # Events that were taken in are known by their ids: the answer would be the same again.
@@ -232,13 +232,3 @@ def _event_id(pdu: Json, version: RoomVersion) -> EventId | None:
     except (KeyError, TypeError, ValueError, AttributeError, NotCanonical):
         return None
     return event_id if isinstance(event_id, str) else None
-
-
-async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Runs coroutines at the same time; raises the first error when all have ended."""
-    results: Sequence[tuple[bool, object]] = await DeferredList(
-        [Deferred.fromCoroutine(one) for one in work], consumeErrors=True
-    )
-    for is_good, result in results:
-        if not is_good and isinstance(result, Failure):
-            result.raiseException()

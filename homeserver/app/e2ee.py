@@ -105,7 +105,9 @@ def build_encryption(
             is_local=core.is_local,
             with_names=core.config.federation.allow_device_name_lookup_over_federation,
         ),
-        remote_updates=RemoteUpdates(database=database, commit=committer, lists=lists, clock=core.clock),
+        remote_updates=RemoteUpdates(
+            database=database, reactor=core.reactor, commit=committer, lists=lists, clock=core.clock
+        ),
     )
     for reader in (user_keys, encryption.keys):
         storage.read_by(reader.read_stream)

@@ -8,7 +8,7 @@ the list is old. When users leave the last room with us, the lists that we keep 
 Source: server-server API, "Device Management"; m.signing_key_update.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
@@ -19,7 +19,7 @@ from storage import device_list_updates, partial_rooms, remote_devices
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.device_keys import PublishedKeys
-from storage.devices import device_ids
+from storage.devices import first_device_ids
 from storage.events import Events, StoredEvent
 from storage.federation_queue import broadcast_edu, queue_edu
 from storage.room_servers import joined_anywhere
@@ -90,8 +90,20 @@ class DeviceEdus:
         if told is None:
             await self._drop_of_room(plan, entry.room_nid, entry.position)
             return
-        for user_id, (membership, _) in told.items():
-            await self._add_move(plan, entry, UserId(user_id), membership)
+        for user_id, membership in self._who_matter({UserId(name): of_user[0] for name, of_user in told.items()}):
+            await self._add_move(plan, entry, user_id, membership)
+
+    def _who_matter(self, memberships: Mapping[UserId, str]) -> Iterator[tuple[UserId, str]]:
+        """Of another server's users who came in, and of ours who left, one stands for all: the rest follows from them.
+
+        A room that has become known whole tells of hundreds.
+        """
+        seen: set[tuple[str, str]] = set()
+        for user_id, membership in memberships.items():
+            key = (membership, user_id.domain)
+            if key not in seen or (membership == "join") == self._is_local(user_id.domain):
+                yield user_id, membership
+            seen.add(key)
 
     async def _add_updates(self, change: Change, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -105,8 +117,9 @@ class DeviceEdus:
         lasts = await self._database.read(device_list_updates.find_lasts, list(newest))
         # Who is in no room has nobody to tell it to: whoever comes to share one is told of the devices then.
         in_rooms = await self._database.read(joined_anywhere, list(newest))
+        keys_of = await self._devices.keys_of(newest)
         for user_id, changed in newest.items():
-            keys = await self._devices.keys_of(user_id)
+            keys = keys_of[user_id]
             signing = changed.pop(None, None)
             if changed:
                 is_heard = user_id in in_rooms
@@ -154,14 +167,8 @@ class DeviceEdus:
                 return
             # As Synapse: a room that was joined with most members left out is mostly a large one, and who has no keys
             # is no news to all of its servers. Only who was not known to be there may have missed something.
-            is_large = await self._database.read(partial_rooms.find, entry.room_nid) is not None
-            await self._add_joined(
-                plan.change,
-                entry.room_nid,
-                entry.position,
-                user_id,
-                also_without_keys=entry.kind is Kind.ROOM or not is_large,
-            )
+            is_told = entry.kind is Kind.ROOM or not await self._database.read(partial_rooms.find, entry.room_nid)
+            await self._add_joined(plan.change, entry.room_nid, entry.position, user_id, also_without_keys=is_told)
         elif membership in ("leave", "ban"):
             if self._is_local(user_id.domain):
                 await self._drop_of_room(plan, entry.room_nid, entry.position)
@@ -201,16 +208,16 @@ class DeviceEdus:
         also_without_keys: bool,
     ) -> None:
         lasts = await self._database.read(device_list_updates.find_lasts, user_ids)
+        keys_of = await self._devices.keys_of(user_ids)
+        shown = {user_id: min(keys.devices) for user_id, keys in keys_of.items() if keys.devices}
+        if also_without_keys:
+            # One without keys does too: what is told is that there is something to look at.
+            lacking = [user_id for user_id in user_ids if user_id not in shown]
+            shown |= await self._database.read(first_device_ids, lacking)
         for user_id in user_ids:
-            keys = await self._devices.keys_of(user_id)
-            known: Sequence[str] = list(keys.devices)
-            if not known and also_without_keys:
-                # One without keys does too: what is told is that there is something to look at.
-                known = await self._database.read(device_ids, user_id)
-            device_id = min(known, default=None)
-            if device_id is None:
+            if user_id not in shown:
                 continue
-            content = self._update(user_id, keys, device_id, lasts.get(user_id, position), None)
+            content = self._update(user_id, keys_of[user_id], shown[user_id], lasts.get(user_id, position), None)
             for server in servers:
                 queue_edu(change, server, UPDATE, content, f"{UPDATE} {user_id}")
 

@@ -5,7 +5,7 @@ Not the user-signing key, which is the user's own, and the devices' names only i
 Source: server-server API, "Device Management" and "End-to-End Encryption".
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import orjson
 
@@ -47,8 +47,9 @@ class OwnDevices:
                 answer[f"{usage}_key"] = keys.cross_signing[usage]
         return answer
 
-    async def keys_of(self, user_id: str) -> PublishedKeys:
-        return (await self._user_keys.of([user_id]))[user_id]
+    async def keys_of(self, user_ids: Iterable[str]) -> dict[str, PublishedKeys]:
+        """Of each of the users, who may have none."""
+        return await self._user_keys.of(user_ids)
 
     def listed(self, keys: PublishedKeys, device_id: str) -> Json:
         """A device as lists and updates have it: `keys` if it shows any, its name if it has one that may be told."""

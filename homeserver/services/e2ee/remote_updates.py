@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
@@ -28,6 +29,7 @@ from storage import device_lists
 from storage import remote_devices as rows
 from storage.change import Change
 from storage.database import Database
+from storage.loader import Loader
 from storage.remote_devices import ListState, Outdated
 
 # Another process may be told of the same user at the same time.
@@ -60,8 +62,11 @@ class Verdict(Enum):
 class RemoteUpdates:
     """Not checked: that the two methods' content comes from `origin`, which the transaction's signature says."""
 
-    def __init__(self, *, database: Database, commit: Commit, lists: RemoteLists, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, reactor: IReactorTime, commit: Commit, lists: RemoteLists, clock: Clock
+    ) -> None:
         self._database = database
+        self._states = Loader(rows.find_states, database=database, reactor=reactor)
         self._commit = commit
         self._lists = lists
         self._clock = clock
@@ -126,7 +131,7 @@ class RemoteUpdates:
         return None
 
     async def _find(self, user_id: UserId) -> ListState | None:
-        return (await self._database.read(rows.find_states, [user_id])).get(user_id)
+        return await self._states.load(user_id)
 
     async def _announce_unkept(self, user_id: UserId) -> None:
         if await self._lists.shares_a_room(user_id):

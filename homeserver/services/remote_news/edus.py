@@ -5,6 +5,7 @@ Source: server-server API, "EDUs".
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -12,6 +13,7 @@ from twisted.internet.defer import CancelledError
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.ratelimit import RateLimit
+from homeserver.runtime.together import together
 from homeserver.web.body import MAX_JSON_DEPTH, is_deeper
 from matrix.errors import LimitExceeded, MatrixError
 from matrix.events import Json
@@ -26,6 +28,8 @@ NOT_ITS_FAULT = (DatabaseDown, CommitUnknown, CommitterStopped)
 # Called with the server that sent it and the EDU's content.
 Handler = Callable[[ServerName, Json], Awaitable[object]]
 
+# Of each user one after another. A server that comes to share a room with us tells of all its users there at once.
+TOGETHER, AT_ONCE = frozenset({"m.device_list_update"}), 25
 # What is wrong with EDUs is written down so often.
 _LOG_PER_S, _LOG_BURST = 1.0, 10.0
 
@@ -40,22 +44,33 @@ class Edus:
         self._dropped = metrics.counter("federation_dropped_edus", "EDUs that were faulty", ["type"])
 
     async def receive(self, origin: ServerName, edus: Sequence[Any]) -> None:
-        """One after another. A faulty one is dropped, and no other suffers from it."""
-        for edu in edus:
-            kind, content = (edu.get("edu_type"), edu.get("content")) if isinstance(edu, dict) else (None, None)
-            handler = self._handlers.get(kind) if isinstance(kind, str) else None
-            if handler is None or not isinstance(content, dict) or is_deeper(content, MAX_JSON_DEPTH):
-                continue
-            self._received.labels(kind).inc()
-            try:
-                await handler(origin, content)
-            except MatrixError as error:
-                self._drop(origin, str(kind), error)
-            except (*NOT_ITS_FAULT, CancelledError):
-                raise
-            except Exception:
-                # Else the server would send it again and again, and nothing after it.
-                logger.exception("An %s of %s could not be taken in", kind, origin)
+        """One after another, but for those that see to their order themselves.
+
+        A faulty one is dropped, and no other suffers from it.
+        """
+        known = [edu for edu in edus if self._is_known(edu)]
+        for kind, of_kind in groupby(known, lambda edu: str(edu["edu_type"])):
+            contents = [edu["content"] for edu in of_kind]
+            at_once = AT_ONCE if kind in TOGETHER else 1
+            for start in range(0, len(contents), at_once):
+                await together(self._take(origin, kind, one) for one in contents[start : start + at_once])
+
+    def _is_known(self, edu: Any) -> bool:
+        kind, content = (edu.get("edu_type"), edu.get("content")) if isinstance(edu, dict) else (None, None)
+        is_kind = isinstance(kind, str) and kind in self._handlers
+        return is_kind and isinstance(content, dict) and not is_deeper(content, MAX_JSON_DEPTH)
+
+    async def _take(self, origin: ServerName, kind: str, content: Json) -> None:
+        self._received.labels(kind).inc()
+        try:
+            await self._handlers[kind](origin, content)
+        except MatrixError as error:
+            self._drop(origin, kind, error)
+        except (*NOT_ITS_FAULT, CancelledError):
+            raise
+        except Exception:
+            # Else the server would send it again and again, and nothing after it.
+            logger.exception("An %s of %s could not be taken in", kind, origin)
 
     def _drop(self, origin: ServerName, kind: str, error: MatrixError) -> None:
         self._dropped.labels(kind).inc()
