@@ -2,6 +2,7 @@
 
 A transaction is written down before its first attempt, with its id, and is the same at every attempt, also of another
 process after this one was killed. That it was taken is written down with the next one, or, if there is none, by itself.
+While it is under way, the next one is made (making.py).
 Between attempts the pause doubles, from two seconds to some eight minutes; whatever the service asks of this server
 ends the pause.
 
@@ -14,11 +15,10 @@ from collections.abc import Awaitable, Callable
 from twisted.internet.defer import Deferred
 
 from appservice.errors import AppserviceError
-from appservice.queue import Queue
+from appservice.making import Making
+from appservice.queue import Made, Queue
 from appservice.queue_metrics import QueueCounts
-from appservice.reader import Reader
 from appservice.registration import Registration
-from appservice.transaction import Composer
 from homeserver.runtime.clock import Clock
 from storage import appservice_queue as rows
 from storage.appservice_queue import Failed, Outgoing
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 MAX_DOUBLINGS = 9
 # A service that asks us all the time, but takes nothing, is not tried more often than this.
 SHORTEST_PAUSE_S = 1.0
-# What cannot be put into a transaction for so many times is passed over: better than nothing for the service, ever.
-MAX_STUMBLES = 3
 
 Send = Callable[[Registration, str, bytes], Awaitable[None]]
 # Whether the service takes what it is sent: told when that changes.
@@ -45,16 +43,14 @@ class Delivery:
         self,
         *,
         database: Database,
-        reader: Reader,
-        composer: Composer,
+        making: Making,
         send: Send,
         clock: Clock,
         counts: QueueCounts,
         on_change: OnChange,
     ) -> None:
         self._database = database
-        self._reader = reader
-        self._composer = composer
+        self._making = making
         self._send = send
         self._clock = clock
         self._counts = counts
@@ -69,56 +65,29 @@ class Delivery:
             await self._settle(queue)
 
     async def _has_next(self, queue: Queue) -> bool:
-        """Is there a transaction under way? Makes one of what there is to tell."""
+        """Is there a transaction under way? Begins one, if there is anything to tell."""
         while queue.under_way is None and not queue.is_gone:
-            if queue.interest is None:
-                await self._reader.load(queue)
-            elif queue.chosen:
-                await self._compose(queue)
-            elif queue.seen < self._reader.head:
-                await self._reader.read_on(queue)
+            await self._making.make(queue)
+            if (made := queue.take()) is not None:
+                await self._begin(queue, made)
             elif not queue.is_settled:
                 await self._settle(queue)
             else:
                 return False
         return not queue.is_gone
 
-    async def _compose(self, queue: Queue) -> None:
-        interest, entries = queue.interest, queue.next_entries()
-        assert interest is not None
-        if queue.stumbles:
-            # One by one, to find which it is.
-            entries = entries[:1]
-        is_newest = len(entries) == len(queue.chosen) and queue.seen == self._reader.head
-        try:
-            composed = await self._composer.compose(interest, entries, is_newest=is_newest)
-        except Exception:
-            # A fault of ours or of the database's: what comes after must not wait for it for ever.
-            queue.stumbles += 1
-            if queue.stumbles <= MAX_STUMBLES:
-                raise
-            logger.exception("Position %d cannot be told to %s", entries[0].position, queue.registration.id)
-            queue.position, queue.stumbles = entries[0].position, 0
-            queue.chosen.popleft()
+    async def _begin(self, queue: Queue, made: Made) -> None:
+        if made.body is None:
+            queue.position = made.upto
             return
-        if queue.interest is not interest:
-            return
-        upto = queue.drop(composed.count)
-        if composed.body is None:
-            queue.position = upto
-        else:
-            await self._begin(queue, upto, composed.body)
-            self._counts.events(queue.registration.id, composed.events)
-        queue.stumbles = 0
-
-    async def _begin(self, queue: Queue, upto: int, body: bytes) -> None:
         name, after = queue.registration.id, queue.transaction_id
-        new = Outgoing(transaction_id=after + 1, upto=upto, made_ms=self._clock.now_ms(), body=body)
+        new = Outgoing(transaction_id=after + 1, upto=made.upto, made_ms=self._clock.now_ms(), body=made.body)
         if not await self._database.read(rows.put, name, after, queue.position, new):
             _lose(queue)
             return
         queue.under_way, queue.transaction_id, queue.is_settled = new, new.transaction_id, False
         queue.written = queue.position
+        self._counts.events(name, made.events)
 
     async def _settle(self, queue: Queue) -> None:
         position = queue.position
@@ -131,9 +100,9 @@ class Delivery:
     async def _attempt(self, queue: Queue) -> None:
         registration, under_way = queue.registration, queue.under_way
         assert under_way is not None
-        try:
-            await self._send(registration, str(under_way.transaction_id), under_way.body)
-        except AppserviceError as error:
+        error = await self._send_and_make(queue, registration, under_way)
+        if error is not None:
+            queue.put_back()
             await self._have_failed(queue, error)
             return
         self._counts.sent(registration.id)
@@ -142,6 +111,20 @@ class Delivery:
             queue.failures = 0
             logger.info("The application service %s takes transactions again", registration.id)
             self._on_change(registration.id, True)
+
+    async def _send_and_make(
+        self, queue: Queue, registration: Registration, under_way: Outgoing
+    ) -> AppserviceError | None:
+        """Why the transaction was not taken. Meanwhile the next one is made, if the service is not in trouble."""
+        made = None if queue.failures else Deferred.fromCoroutine(self._making.make_ahead(queue))
+        try:
+            await self._send(registration, str(under_way.transaction_id), under_way.body)
+        except AppserviceError as error:
+            return error
+        finally:
+            if made is not None:
+                await made
+        return None
 
     async def _have_failed(self, queue: Queue, error: AppserviceError) -> None:
         name = queue.registration.id

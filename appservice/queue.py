@@ -5,9 +5,9 @@ the position is read again by whoever takes over.
 """
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
 from appservice.ephemeral import edu_key
@@ -21,10 +21,24 @@ from storage.change import Kind
 MAX_EVENTS, MAX_EDUS, MAX_MESSAGES = 100, 100, 100
 
 
+@frozen(kw_only=True)
+class Made:
+    """A transaction that was made and not begun: of `told`, which lie up to the position `upto`.
+
+    `body` None: there is nothing in them to tell.
+    """
+
+    told: Sequence[Seen] = field(repr=False)
+    upto: int
+    events: int
+    body: bytes | None = field(repr=False)
+
+
 @define(eq=False)
 class Queue:
     """`position`: all up to it was taken, or is no concern. `seen`: all up to it was read; what of it concerns the
     service and is in no transaction yet is `chosen`. `interest` is that of the position `seen`; None: to be loaded.
+    `made`: what comes after the transaction under way.
     """
 
     registration: Registration
@@ -35,6 +49,7 @@ class Queue:
     under_way: Outgoing | None = None
     interest: Interest | None = None
     chosen: deque[Seen] = field(factory=deque)
+    made: Made | None = None
     # Does the row in the database say that the last transaction was taken?
     is_settled: bool = True
     failures: int = 0
@@ -68,12 +83,13 @@ class Queue:
     def change(self, registration: Registration) -> None:
         """The registration is another one: what is in no transaction yet is judged by it."""
         self.registration = registration
-        self.interest = None
+        self.interest = self.made = None
         self.wake()
 
     def rewind(self) -> int:
         """Forgets what was read and is in no transaction; gives the position to read from."""
         self.chosen.clear()
+        self.made = None
         self.seen = self.position if self.under_way is None else self.under_way.upto
         return self.seen
 
@@ -98,6 +114,16 @@ class Queue:
                 break
             taken.append(one)
         return taken
+
+    def take(self) -> Made | None:
+        """What was made: its turn has come."""
+        made, self.made = self.made, None
+        return made
+
+    def put_back(self) -> None:
+        """What was made is not begun: it is made again when its turn has come."""
+        if (made := self.take()) is not None:
+            self.chosen.extendleft(reversed(made.told))
 
     def drop(self, count: int) -> int:
         """Those are in a transaction; gives up to where nothing else lies."""

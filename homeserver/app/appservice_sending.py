@@ -3,6 +3,7 @@
 from appservice.client import AppserviceClient
 from appservice.delivery import Delivery, OnChange
 from appservice.encryption import EncryptionNews
+from appservice.making import Making
 from appservice.queue_metrics import QueueCounts, QueueGauges
 from appservice.reader import Reader
 from appservice.registry import Registry
@@ -39,11 +40,12 @@ def build_senders(core: Core, registry: Registry, rooms: Rooms, client: Appservi
         shown_state=shown_state(core.config).keys,
     )
 
+    making = Making(reader=reader, composer=composer)
+
     def delivery(on_change: OnChange) -> Delivery:
         return Delivery(
             database=database,
-            reader=reader,
-            composer=composer,
+            making=making,
             send=client.send_transaction,
             clock=clock,
             counts=QueueCounts(core.metrics),
