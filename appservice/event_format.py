@@ -14,6 +14,7 @@ from attrs import field, frozen
 from matrix.client_format import client_event
 from matrix.event_references import referring_to
 from matrix.events import Json
+from storage.appservice_events import PlainEvent
 from storage.events import StoredEvent
 
 # What stands in `unsigned` and, for older libraries, beside it.
@@ -30,6 +31,11 @@ class Around:
     others: Mapping[int, StoredEvent] = field(factory=dict)  # replaced events, redactions
     shown: Mapping[int, Sequence[Json]] = field(factory=dict)  # of invites and knocks
     ids: Mapping[str, str] = field(factory=dict)  # by which the service knows events that it has imported
+
+
+def plain_bytes(plain: PlainEvent, around: Around) -> bytes:
+    age = max(0, around.now_ms - plain.origin_server_ts)
+    return b'%b,"age":%d,"unsigned":{"age":%d}}' % (plain.told, age, age)
 
 
 def event_bytes(stored: StoredEvent, around: Around) -> bytes:

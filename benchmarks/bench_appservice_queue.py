@@ -41,6 +41,9 @@ class Handler(BaseHTTPRequestHandler):
     """Takes transactions; says what it got when it is asked."""
 
     protocol_version = "HTTP/1.1"
+    # An answer goes out in one piece: in two, the kernel would wait 40 ms for the other side between them.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     bodies: ClassVar[list[str]] = []
 
     def do_PUT(self) -> None:

@@ -11,6 +11,8 @@ from matrix.events import Json
 
 def references(content: Mapping[str, Any]) -> list[str]:
     """The ids of the events that a content refers to."""
+    if "m.relates_to" not in content and "redacts" not in content:
+        return []
     relates_to = content.get("m.relates_to")
     relates_to = relates_to if isinstance(relates_to, dict) else {}
     reply = relates_to.get("m.in_reply_to")

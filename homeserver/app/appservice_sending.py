@@ -3,6 +3,7 @@
 from appservice.client import AppserviceClient
 from appservice.delivery import Delivery, OnChange
 from appservice.encryption import EncryptionNews
+from appservice.loading import Loading
 from appservice.making import Making
 from appservice.queue_metrics import QueueCounts, QueueGauges
 from appservice.reader import Reader
@@ -33,11 +34,12 @@ def build_senders(core: Core, registry: Registry, rooms: Rooms, client: Appservi
     )
     composer = Composer(
         database=database,
-        events=storage.events,
+        loading=Loading(
+            database=database, events=storage.events, clock=clock, shown_state=shown_state(core.config).keys
+        ),
         room_ids=room_ids,
         encryption=EncryptionNews(database=database, members=rooms.members),
         clock=clock,
-        shown_state=shown_state(core.config).keys,
     )
 
     making = Making(reader=reader, composer=composer)

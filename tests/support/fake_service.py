@@ -153,11 +153,14 @@ class Gate:
     def __init__(self) -> None:
         self._waiting: list[Deferred[None]] = []
         self.is_open = False
+        # What those hear that have waited.
+        self.answer: Answer = TAKEN
 
     async def __call__(self, asked: Asked) -> Answer:
         if not self.is_open:
             self._waiting.append(Deferred())
             await self._waiting[-1]
+            return self.answer
         return TAKEN
 
     @property
