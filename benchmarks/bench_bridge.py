@@ -1,26 +1,28 @@
 """What a message costs in a bridge: CPU of the bridge's process, with its homeserver in another.
 
-    python -m benchmarks.bench_bridge [MESSAGES]
+    python -m benchmarks.bench_bridge [MESSAGES] [memory|slack|discord ...]
 
-A real Hearth and a PostgreSQL of its own; the network is in memory and costs next to nothing. Both directions, in ten
-channels, at 100 messages a second and as fast as it goes.
+A real Hearth and a PostgreSQL of its own; the network is in memory and costs next to nothing, or it is Slack's or
+Discord's fake, with the real library in the bridge. Both directions, in ten channels, at 100 messages a second and as
+fast as it goes.
 """
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psutil
 
+from benchmarks.bridged_networks import Remote, network, remote
 from tests.support.processes import HearthProcess, HttpClient, free_port
-
-CHANNELS = 10
 
 
 def main() -> None:
@@ -30,32 +32,47 @@ def main() -> None:
         hearth = HearthProcess(directory, None)
         hearth.start()
         try:
-            for direction in ("in", "out"):
-                for rate in (100.0, 0.0):
-                    _show(direction, rate, _measure(directory, hearth, direction, rate, count))
+            for kind in sys.argv[2:] or ["memory"]:
+                for direction in ("in", "out"):
+                    for rate in (100.0, 0.0):
+                        with remote(kind) as there:
+                            _show(kind, direction, rate, _measure(directory, hearth, there, direction, rate, count))
         finally:
             hearth.end()
 
 
-def _show(direction: str, rate: float, told: dict[str, float]) -> None:
+def _show(kind: str, direction: str, rate: float, told: dict[str, float]) -> None:
     pace = f"{rate:g}/s" if rate else "as fast as it goes"
-    print(f"{direction:3} {pace:18} {told['cpu_ms']:.2f} ms CPU a message, {told['per_s']:.0f}/s")
+    print(f"{kind:8} {direction:3} {pace:18} {told['cpu_ms']:.2f} ms CPU a message, {told['per_s']:.0f}/s", flush=True)
 
 
-def _measure(directory: Path, hearth: HearthProcess, direction: str, rate: float, count: int) -> dict[str, float]:
+def _measure(
+    directory: Path, hearth: HearthProcess, there: Remote, direction: str, rate: float, count: int
+) -> dict[str, float]:
     port = free_port()
-    name = f"bench{direction}{int(rate)}"
+    name = f"bench{there.told['kind']}{direction}{int(rate)}"
     _register(directory, hearth, name, port)
-    command = [sys.executable, "-m", "benchmarks.bench_bridge", "--process", str(directory), name, str(port)]
-    arguments = [str(hearth.port), direction, str(rate), str(count)]
+    command = [sys.executable, "-m", "benchmarks.bench_bridge", "--process", json.dumps(there.told), str(directory)]
+    arguments = [name, str(port), str(hearth.port), direction, str(rate), str(count)]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdin is not None
     rooms = json.loads(process.stdout.readline())
     if direction == "out":
         _write(hearth.register(name), rooms, rate, count)
+    elif there.told["kind"] != "memory":
+        for number in _paced(rate, count):
+            there.say(number % len(rooms), f"message {number}")
     answer = json.loads(process.stdout.readline())
     process.wait()
     return dict(answer)
+
+
+def _paced(rate: float, count: int) -> Iterator[int]:
+    began = time.monotonic()
+    for number in range(count):
+        if rate:
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        yield number
 
 
 def _register(directory: Path, hearth: HearthProcess, name: str, port: int) -> None:
@@ -75,10 +92,7 @@ def _register(directory: Path, hearth: HearthProcess, name: str, port: int) -> N
 def _write(client: HttpClient, rooms: list[str], rate: float, count: int) -> None:
     for room in rooms:
         client.must("POST", f"/join/{quote(room)}", {})
-    began = time.monotonic()
-    for number in range(count):
-        if rate:
-            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+    for number in _paced(rate, count):
         room = rooms[number % len(rooms)]
         content = {"msgtype": "m.text", "body": f"message {number}"}
         client.must("PUT", f"/rooms/{quote(room)}/send/m.room.message/{number}", content)
@@ -87,7 +101,7 @@ def _write(client: HttpClient, rooms: list[str], rate: float, count: int) -> Non
 # --- the bridge's process
 
 
-def bridge(directory: str, name: str, port: int, hs_port: int, direction: str, rate: float, count: int) -> None:
+def bridge(told: str, directory: str, name: str, ports: tuple[int, int], pace: tuple[str, float, int]) -> None:
     from twisted.internet import asyncioreactor
 
     asyncioreactor.install()  # type: ignore[no-untyped-call]
@@ -95,43 +109,45 @@ def bridge(directory: str, name: str, port: int, hs_port: int, direction: str, r
     from twisted.internet.defer import Deferred
 
     async def run() -> None:
-        await _bridge(directory, name, port, hs_port, direction, rate, count)
+        await _bridge(json.loads(told), directory, name, ports, pace)
         reactor.stop()  # type: ignore[attr-defined]
 
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()).addErrback(_fail))  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
+    # The library's threads and sockets need not be waited for.
+    os._exit(0)
 
 
 def _fail(failure: Any) -> None:
-    failure.printTraceback()
-    sys.exit(1)
+    failure.printTraceback(sys.stderr)
+    sys.stderr.flush()
+    os._exit(1)
 
 
-async def _bridge(directory: str, name: str, port: int, hs_port: int, direction: str, rate: float, count: int) -> None:
+async def _bridge(
+    told: dict[str, Any], directory: str, name: str, ports: tuple[int, int], pace: tuple[str, float, int]
+) -> None:
     from twisted.internet import reactor
 
-    from appservice.bridges.core.ids import ChannelId
     from homeserver.runtime.clock import Clock
     from homeserver.web.server import HttpServer
-    from tests.support.fake_remote import FakeRemote
 
-    remote = FakeRemote()
-    for number in range(CHANNELS):
-        remote.add_channel(f"C{number}", f"channel {number}", [f"U{number}"])
-    parts, clock = _parts(directory, name, hs_port, remote), Clock(reactor)
+    (port, hs_port), (direction, rate, count) = ports, pace
+    parts, made = _parts(told, directory, name, hs_port)
+    clock = Clock(reactor)
     await parts.load()
     factory = HttpServer(router=parts.router(), reactor=reactor)  # type: ignore[arg-type]
     reactor.listenTCP(port, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
     await parts.start()
-    rooms = [(await parts.bridging.open(ChannelId(f"C{number}"), None)).room_id for number in range(CHANNELS)]
+    rooms = [await _room(parts, clock, channel) for channel in told["channels"]]
     await parts.inbox.idle()
     process = psutil.Process()
     print(json.dumps(rooms), flush=True)
     before, began = process.cpu_times(), clock.seconds()
-    for number in range(count if direction == "in" else 0):
+    for number in range(count if made is not None and direction == "in" else 0):
         if rate:
             await clock.sleep(max(0.0, began + number / rate - clock.seconds()))
-        remote.say(f"C{number % CHANNELS}", f"U{number % CHANNELS}", f"message {number}")
+        made.say(told["channels"][number % len(rooms)], f"U{number % len(rooms)}", f"message {number}")
     while await _done(parts) < count:
         await clock.sleep(0.05)
     after, took_s = process.cpu_times(), clock.seconds() - began
@@ -139,7 +155,19 @@ async def _bridge(directory: str, name: str, port: int, hs_port: int, direction:
     print(json.dumps({"cpu_ms": 1000 * cpu_s / count, "per_s": count / took_s}), flush=True)
 
 
-def _parts(directory: str, name: str, hs_port: int, remote: Any) -> Any:
+async def _room(parts: Any, clock: Any, channel: str) -> str:
+    """The channel's room, as soon as the network is there."""
+    from appservice.bridges.core.errors import NetworkError
+    from appservice.bridges.core.ids import ChannelId
+
+    while True:
+        try:
+            return str((await parts.bridging.open(ChannelId(channel), None)).room_id)
+        except NetworkError:
+            await clock.sleep(0.1)
+
+
+def _parts(told: dict[str, Any], directory: str, name: str, hs_port: int) -> tuple[Any, Any]:
     from twisted.internet import reactor
 
     from appservice.bridges.core.assembly import Assembled, World
@@ -152,7 +180,6 @@ def _parts(directory: str, name: str, hs_port: int, remote: Any) -> Any:
     from storage.database import Database
     from storage.embedded import EmbeddedPostgres
     from synapse_like_config.units import BaseUrl
-    from tests.support.fake_network import FakeNetwork
 
     address = BaseUrl(f"http://127.0.0.1:{hs_port}")
     appservice = AppserviceOptions(
@@ -174,7 +201,11 @@ def _parts(directory: str, name: str, hs_port: int, remote: Any) -> Any:
         tasks=Tasks(clock=clock, metrics=metrics),
         metrics=metrics,
     )
-    return Assembled(settings, FakeNetwork(remote), world)
+    place = Path(directory) / name
+    place.mkdir()
+    tools = {"reactor": reactor, "clock": clock, "tasks": world.tasks, "metrics": metrics}
+    connected, made = network(told, place, tools)
+    return Assembled(settings, connected, world), made
 
 
 async def _done(parts: Any) -> int:
@@ -186,8 +217,8 @@ async def _done(parts: Any) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--process"]:
-        words = sys.argv[2:]
+        told, directory, name, port, hs_port, direction, rate, count = sys.argv[2:]
         asyncio.set_event_loop(asyncio.new_event_loop())
-        bridge(words[0], words[1], int(words[2]), int(words[3]), words[4], float(words[5]), int(words[6]))
+        bridge(told, directory, name, (int(port), int(hs_port)), (direction, float(rate), int(count)))
     else:
         main()

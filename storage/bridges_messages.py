@@ -54,8 +54,11 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
     return MessageRow(**values)
 
 
+AT_ONCE = 100
+
+
 def put_messages(cur: Cursor, bridge: str, rows: Sequence[MessageRow]) -> None:
-    """New ones, or known ones as they are now."""
+    """New ones, or known ones as they are now. One statement for each AT_ONCE."""
     values = []
     for row in rows:
         cells = [getattr(row, name) for name in _COLUMNS]
@@ -63,7 +66,7 @@ def put_messages(cur: Cursor, bridge: str, rows: Sequence[MessageRow]) -> None:
         cells[-1] = None if row.actions is None else orjson.dumps(row.actions).decode()
         values.append((bridge, *cells))
     if values:
-        execute_values(cur, _PUT, values)
+        execute_values(cur, _PUT, values, page_size=AT_ONCE)
 
 
 def message(cur: Cursor, bridge: str, channel_id: str, message_id: str) -> list[MessageRow]:

@@ -21,6 +21,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from appservice.bridges.core.assembly import Assembled, World
+from appservice.bridges.core.connections import Answer, WireBroken
 from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.network import Network, Spool
 from appservice.bridges.core.settings import (
@@ -31,7 +32,6 @@ from appservice.bridges.core.settings import (
     ProvisioningOptions,
     PublicOptions,
 )
-from appservice.bridges.core.wire import Answer, WireBroken
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks

@@ -152,7 +152,7 @@ class Inbox:
                 # A fault of ours must not stop the channel: it is told, and the next has its turn.
                 failures += 1
                 logger.exception("An event of %s failed", item.queue)
-                await self._store.run(rows.count_attempt, item.seq)
+                await self._store.read(rows.count_attempt, item.seq)
                 if item.attempts + failures >= _BUG_ATTEMPTS:
                     await self._let_go(item, error)
                     return
@@ -166,7 +166,7 @@ class Inbox:
             await self._handle(item)
         else:
             await self._clock.timeout(self._handle(item), _CALL_S)
-        await self._store.run(rows.delete, item.seq)
+        await self._store.read(rows.delete, item.seq)
         self._handled.labels("done").inc()
         self._delay.observe(max(0, self._clock.now_ms() - item.accepted_ms) / 1000)
 
@@ -177,7 +177,7 @@ class Inbox:
         except Exception:
             # Nobody can be told; the channel goes on.
             logger.exception("Nobody could be told that an event of %s was given up", item.queue)
-        await self._store.run(rows.delete, item.seq)
+        await self._store.read(rows.delete, item.seq)
 
     async def _pause(self, queue: str, seconds: float) -> None:
         waiting: Deferred[None] = Deferred()

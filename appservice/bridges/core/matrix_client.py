@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 import orjson
 from attrs import frozen
 
+from appservice.bridges.core.connections import Answer, WireBroken
 from appservice.bridges.core.network import Spool
-from appservice.bridges.core.wire import Answer, Wire, WireBroken
+from appservice.bridges.core.wire import Wire
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.web.replies import dumps

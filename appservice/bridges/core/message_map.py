@@ -48,7 +48,9 @@ class MessageMap:
         return ref_of(found[:1]) if found else None
 
     async def put(self, *messages: MessageRow) -> None:
-        await self._store.run(rows.put_messages, messages)
+        # One statement: a message has few parts.
+        one_statement = len(messages) <= rows.AT_ONCE
+        await (self._store.read if one_statement else self._store.run)(rows.put_messages, messages)
 
 
 def ref_of(found: Sequence[MessageRow]) -> MessageRef:

@@ -67,7 +67,7 @@ class MessagesOut:
                 sent = await self._context.network.find_sent(message, begun_ms)
             if sent is None:
                 now_ms = self._context.clock.now_ms()
-                await self._context.store.run(bridges_inbox.begin, item.seq, now_ms)
+                await self._context.store.read(bridges_inbox.begin, item.seq, now_ms)
                 self._begun_ms.set(item.seq, begun_ms or now_ms)
                 sent = await self._context.network.send(message)
         await self._note(portal, event, message, sent)

@@ -4,29 +4,14 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, Protocol
 
 import treq
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
 
+from appservice.bridges.core.connections import MAX_ANSWER_BYTES, Answer, Connections, WireBroken
 from appservice.bridges.core.network import Spool
 from homeserver.web.response_body import BodyBroken, ResponseBody
 
-# An answer that is no file: state of a large room.
-MAX_ANSWER_BYTES = 16 << 20
 _TIMEOUT_S = 120.0
-
-
-class WireBroken(Exception):
-    """No answer, or half of one."""
-
-
-@frozen
-class Answer:
-    """`headers` by lower-case name."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Wire(Protocol):
@@ -43,7 +28,7 @@ class Wire(Protocol):
 
 
 class TreqWire:
-    """To a homeserver at an address."""
+    """To a homeserver at an address: files by treq, all that is small over connections of our own."""
 
     def __init__(self, *, address: str, reactor: IReactorTime) -> None:
         pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
@@ -52,13 +37,17 @@ class TreqWire:
         self._pool = pool
         self._reactor = reactor
         self._address = address.rstrip("/")
+        self._small = Connections(address=address, reactor=reactor, timeout_s=_TIMEOUT_S)
         agent = Agent(reactor, connectTimeout=10, pool=pool)  # type: ignore[no-untyped-call]
         self._treq = treq.client.HTTPClient(agent)
 
     async def close(self) -> None:
+        self._small.close()
         await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
 
     async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Answer:
+        if body is None or isinstance(body, bytes):
+            return await self._small.ask(method, path, headers, body)
         response = await self._begin(method, path, headers, body)
         gathered = _Gathered()
         await self._read(response, gathered)
@@ -70,13 +59,13 @@ class TreqWire:
         await self._read(response, spool if response.code == 200 else gathered)
         return Answer(response.code, _plain(response), bytes(gathered.body))
 
-    async def _begin(self, method: str, path: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Any:
+    async def _begin(self, method: str, path: str, headers: Mapping[str, str], body: BinaryIO | None) -> Any:
         try:
             return await self._treq.request(
                 method,
                 self._address + path,
                 headers=dict(headers),
-                data=body if body is None or isinstance(body, bytes) else _body_of(body),
+                data=None if body is None else _body_of(body),
                 timeout=_TIMEOUT_S,
                 reactor=self._reactor,
                 unbuffered=True,
