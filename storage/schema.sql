@@ -440,7 +440,8 @@ CREATE TABLE imported_events (
     claimed_id text NOT NULL,
     event_id text NOT NULL,
     appservice_id text NOT NULL,
-    "position" bigint
+    "position" bigint,
+    claimed_ms bigint DEFAULT ((EXTRACT(epoch FROM now()) * (1000)::numeric))::bigint NOT NULL
 );
 
 CREATE TABLE key_backup_sessions (
@@ -1338,6 +1339,8 @@ CREATE INDEX federation_broadcasts_in_order ON federation_broadcasts USING btree
 CREATE INDEX federation_edus_in_order ON federation_edus USING btree (destination, "position");
 
 CREATE INDEX federation_received_by_age ON federation_received USING btree (received_ms);
+
+CREATE INDEX imported_events_by_age ON imported_events USING btree (claimed_ms);
 
 CREATE INDEX imported_events_by_id ON imported_events USING btree (event_id);
 

@@ -123,11 +123,11 @@ def reading_apis(core: Core, rooms: Rooms, parts: RoomReading) -> Sequence[objec
     timeline, past_state, client_events = parts.timeline, parts.past_state, parts.client_events
     search = SearchApi(search=parts.search, past_state=past_state, client_events=client_events)
     return [
-        ContextApi(timeline=timeline, past_state=past_state, client_events=client_events),
+        ContextApi(timeline=timeline, past_state=past_state, client_events=client_events, imported=rooms.imported),
         EventApi(timeline=timeline, times=parts.times, client_events=client_events, imported=rooms.imported),
         MembersApi(member_list=parts.member_list),
         MessagesApi(timeline=timeline, past_state=past_state, client_events=client_events),
-        RelationsApi(related_events=parts.related_events, client_events=client_events),
+        RelationsApi(related_events=parts.related_events, client_events=client_events, imported=rooms.imported),
         ReportsApi(reports=parts.reports),
         ThreadsApi(related_events=parts.related_events, client_events=client_events),
         *([search] if core.config.server.enable_search else []),

@@ -15,6 +15,7 @@ from storage import (
     devices,
     event_transactions,
     federation_queue,
+    imported_events,
     received_transactions,
     redaction_pruning,
     stream,
@@ -60,6 +61,7 @@ def start_upkeep(core: Core, users: Users) -> None:
         "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),
         "trim.federation_queue": lambda: _run(core, federation_queue.trim),
         "trim.federation_received": lambda: _run(core, received_transactions.trim, now_ms()),
+        "trim.imported_events": lambda: _run(core, imported_events.trim, now_ms()),
         "trim.ui_auth": trim_ui_auth,
     }
     core.tasks.repeat("process.collections", FREEZE_EVERY_S, _keep_collections_short)

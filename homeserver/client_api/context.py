@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.client_api.history_query import EventFilters
 from homeserver.services.rooms.client_events import ClientEvents, Reader
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.past_state import PastState
 from homeserver.services.rooms.timeline import DEFAULT_LIMIT, MAX_LIMIT, Surroundings, Timeline
 from homeserver.web.call import Call
@@ -20,7 +21,10 @@ from storage.events import StoredEvent
 
 
 class ContextApi:
-    def __init__(self, *, timeline: Timeline, past_state: PastState, client_events: ClientEvents) -> None:
+    def __init__(
+        self, *, timeline: Timeline, past_state: PastState, client_events: ClientEvents, imported: ImportedIds
+    ) -> None:
+        self._imported = imported
         self._timeline = timeline
         self._past_state = past_state
         self._client_events = client_events
@@ -32,6 +36,7 @@ class ContextApi:
         wanted = self._filters.of(call)
         # As Synapse: of an odd number the one more comes after the event.
         limits = (limit // 2, limit - limit // 2)
+        event_id = await self._imported.real(call.user, room_id, event_id)
         found = await self._timeline.around(call.user.user_id, room_id, event_id, limits, wanted)
         reader = Reader.of(call.user)
         write = self._client_events.write

@@ -9,6 +9,7 @@ import orjson
 
 from homeserver.client_api.history_query import token
 from homeserver.services.rooms.client_events import ClientEvents, Reader
+from homeserver.services.rooms.imported_ids import ImportedIds
 from homeserver.services.rooms.related_events import RelatedEvents, RelatedPage, RelatedQuery
 from homeserver.web.call import Call
 from homeserver.web.replies import Answer, RawJson
@@ -25,7 +26,8 @@ def _paths(rest: str) -> Sequence[str]:
 
 
 class RelationsApi:
-    def __init__(self, *, related_events: RelatedEvents, client_events: ClientEvents) -> None:
+    def __init__(self, *, related_events: RelatedEvents, client_events: ClientEvents, imported: ImportedIds) -> None:
+        self._imported = imported
         self._related_events = related_events
         self._client_events = client_events
 
@@ -54,7 +56,7 @@ class RelationsApi:
         asked = call.query
         unstable = "org.matrix.msc3981.recurse"
         query = RelatedQuery(
-            parent_id=event_id,
+            parent_id=await self._imported.real(call.user, room_id, event_id),
             rel_type=rel_type,
             event_type=event_type,
             recurse=asked.boolean("recurse", False) or asked.boolean(unstable, False),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from storage import imported_events
 from tests.integration.appservice.bridge import BOT, GHOST, IRC, Bridge, Start, refusal, write
 from tests.integration.appservice.listening import Town, bridge_of, is_taken_up, told_all
 from tests.support.consistency import faults
@@ -194,8 +195,28 @@ async def test_the_ids_that_the_bridge_has_chosen_lead_to_the_events(start_homes
     await portal.bridge.ok("POST", f"/rooms/{q(portal.room)}/receipt/m.read/{q('$2:hearth.test')}", {})
     found = await portal.bridge.ok("GET", f"/rooms/{q(portal.room)}/event/{q('$2:hearth.test')}")
     assert found["event_id"] == second
+    around = await portal.bridge.ok("GET", f"/rooms/{q(portal.room)}/context/{q('$2:hearth.test')}")
+    assert around["event"]["event_id"] == second
+    related = f"/_matrix/client/v1/rooms/{q(portal.room)}/relations/{q('$1:hearth.test')}"
+    assert annotation["event_id"] in [one["event_id"] for one in (await portal.bridge.ok("GET", related))["chunk"]]
     await portal.bridge.ok("PUT", f"/rooms/{q(portal.room)}/redact/{q('$2:hearth.test')}/r", {})
     assert "body" not in (await portal.event(second))["content"]
+
+
+async def test_ids_that_were_chosen_long_ago_are_forgotten_and_the_events_stay(
+    start_homeserver: Start, tmp_path: Path
+) -> None:
+    portal = await make(start_homeserver, tmp_path)
+    hs = portal.bridge.hs
+    await portal.bridge.send(portal.room, BOT, "now")
+    first, second = await portal.put(old("1", 1), old("2", 2))
+    hs.rows("UPDATE imported_events SET claimed_ms = claimed_ms - 1 WHERE event_id = %s", first)
+    ((claimed_ms,),) = hs.rows("SELECT claimed_ms FROM imported_events WHERE event_id = %s", second)
+    now_ms = int(claimed_ms) + imported_events.KEEP_MS
+    assert await hs.core.storage.database.run(imported_events.trim, now_ms) == 1
+    paths = [f"/rooms/{q(portal.room)}/event/{q(f'${claimed}:hearth.test')}" for claimed in "12"]
+    assert [(await portal.bridge.ask("GET", path)).status for path in paths] == [404, 200]
+    assert await portal.bodies() == ["1", "2", "now"]
 
 
 async def test_only_services_import_and_only_in_rooms_that_they_are_in(start_homeserver: Start, tmp_path: Path) -> None:
