@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-CHANNELS = 10
+CHANNELS, TEAM = 10, "T0HEARTH"
 Json = dict[str, Any]
 
 
@@ -97,7 +97,7 @@ def _slack() -> Iterator[Remote]:
             "signing_secret": app.signing_secret,
             "api_url": slack.api_url,
         }
-        yield OnSlack({**told, "channels": [channel.id for channel in channels]}, maria, channels)
+        yield OnSlack({**told, "channels": [f"{TEAM}-{channel.id}" for channel in channels]}, maria, channels)
     finally:
         slack.stop()
 
