@@ -12,7 +12,7 @@ from storage.events import Flags
 from tests.integration.federation.writer import Writer
 from tests.support.consistency import faults
 from tests.support.fake_server import FakeServer
-from tests.support.homeserver import Client, Homeserver
+from tests.support.homeserver import Client, Homeserver, q
 
 REJECTED, SOFT_FAILED = int(Flags.REJECTED), int(Flags.SOFT_FAILED)
 
@@ -126,6 +126,39 @@ async def test_who_evades_a_ban_is_soft_failed(writer: Writer, alice: Client) ->
     assert event_id not in await writer.extremities()
     assert "you cannot stop me" not in await alice.texts(writer.room)
     assert (await writer.head()).state[("m.room.member", writer.user_id)] != member
+
+
+async def test_what_is_soft_failed_is_told_to_servers_and_what_is_rejected_is_not(
+    writer: Writer, alice: Client
+) -> None:
+    await Writer(writer.server, writer.host, writer.room, "other").join()
+    evading = await writer.pdu("you cannot stop me")
+    await alice.ok("POST", f"/rooms/{writer.room}/ban", {"user_id": writer.user_id})
+    soft_failed, rejected = await writer.send(evading), await writer.say("after", auth=evading["auth_events"])
+    for event_id, status in ((soft_failed, 200), (rejected, 404)):
+        path = f"/_matrix/federation/v1/event/{q(event_id)}"
+        assert (await writer.server.ask("one.test", "GET", path)).status == status
+    path = f"/_matrix/federation/v1/backfill/{q(writer.room)}?limit=5&v={q(soft_failed)}"
+    pdus = (await writer.server.ask("one.test", "GET", path)).json["pdus"]
+    assert pdus[0]["content"]["body"] == "you cannot stop me"
+
+
+async def test_clients_are_told_of_a_soft_failed_event_when_it_becomes_state(writer: Writer, alice: Client) -> None:
+    other = await Writer(writer.server, writer.host, writer.room, "other").join()
+    levels = await writer.state("m.room.power_levels")
+    free = {**levels, "events": {**levels["events"], "m.room.topic": 0}}
+    await alice.set_state(writer.room, "m.room.power_levels", free)
+    topic = await writer.pdu(type="m.room.topic", state_key="", content={"topic": "soft"})
+    await alice.set_state(writer.room, "m.room.power_levels", levels)
+    topic_id = await writer.send(topic)
+    assert writer.row(topic_id) == (None, SOFT_FAILED)
+    await alice.set_state(writer.room, "m.room.power_levels", free)
+    await alice.sync()
+    tip = sorted(await writer.extremities())
+    await other.say("seen both", prev=[*tip, topic])
+    assert (await writer.state("m.room.topic"))["topic"] == "soft"
+    part = (await alice.sync())["rooms"]["join"][writer.room]
+    assert topic_id in [event["event_id"] for event in part["state"]["events"]]
 
 
 async def test_who_was_banned_is_rejected_after_the_ban(writer: Writer, alice: Client) -> None:
