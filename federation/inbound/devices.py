@@ -3,32 +3,32 @@
 Source: server-server API, "Device Management" and "End-to-End Encryption".
 """
 
+from federation.inbound.routes import V1, ServerApi, server_route
+from homeserver.runtime.turns import Turns
 from homeserver.services.e2ee import shapes
 from homeserver.services.e2ee.own_devices import OwnDevices
 from homeserver.web.body import LARGE_JSON_BYTES
 from homeserver.web.call import Call
 from homeserver.web.params import Fields
 from homeserver.web.replies import Answer
-from homeserver.web.router import Access, route
 from matrix.errors import MissingParam
 from matrix.ids import UserId
 
-_V1 = "/_matrix/federation/v1/user"
 
-
-class FederationDevicesApi:
-    def __init__(self, *, devices: OwnDevices) -> None:
+class FederationDevicesApi(ServerApi):
+    def __init__(self, *, turns: Turns, devices: OwnDevices) -> None:
+        super().__init__(turns=turns)
         self._devices = devices
 
-    @route("GET", _V1 + "/devices/{user_id}", access=Access.SERVER)
+    @server_route("GET", f"{V1}/user/devices/{{user_id}}")
     async def get_devices(self, call: Call, user_id: UserId) -> Answer:
         return await self._devices.list_of(user_id)
 
-    @route("POST", _V1 + "/keys/query", access=Access.SERVER, max_body_bytes=LARGE_JSON_BYTES)
+    @server_route("POST", f"{V1}/user/keys/query", max_body_bytes=LARGE_JSON_BYTES)
     async def query(self, call: Call) -> Answer:
         return await self._devices.query(shapes.read_query(_member(call.json(), "device_keys")))
 
-    @route("POST", _V1 + "/keys/claim", access=Access.SERVER, max_body_bytes=LARGE_JSON_BYTES)
+    @server_route("POST", f"{V1}/user/keys/claim", max_body_bytes=LARGE_JSON_BYTES)
     async def claim(self, call: Call) -> Answer:
         return await self._devices.claim(shapes.read_claim(_member(call.json(), "one_time_keys")))
 

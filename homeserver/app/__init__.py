@@ -340,7 +340,7 @@ async def assemble(core: Core) -> Server:
                 receive=build_door(core, rooms, changes.remote, hosts).receive,
             ),
             *policies.apis_for_servers(build_turns(core)),
-            *encryption_apis_for_servers(encryption),
+            *encryption_apis_for_servers(encryption, for_servers.turns),
             *media_apis_for_servers(core, media),
         ],
         keys=key_apis(core, federation),

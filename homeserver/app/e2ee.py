@@ -16,6 +16,7 @@ from homeserver.client_api.dehydrated_devices import DehydratedDevicesApi
 from homeserver.client_api.key_backups import KeyBackupsApi
 from homeserver.client_api.keys import KeysApi
 from homeserver.client_api.to_device import ToDeviceApi
+from homeserver.runtime.turns import Turns
 from homeserver.services.e2ee.backups import Backups
 from homeserver.services.e2ee.cross_signing import CrossSigning
 from homeserver.services.e2ee.dehydrated import DehydratedDevices
@@ -140,8 +141,8 @@ def _start(core: Core, own_devices: OwnDevices, lists: RemoteLists, hosts: Hosts
     core.tasks.repeat("remote_devices.sweep", SWEEP_EVERY_S, lists.sweep)
 
 
-def encryption_apis_for_servers(encryption: Encryption) -> Sequence[object]:
-    return [FederationDevicesApi(devices=encryption.own_devices)]
+def encryption_apis_for_servers(encryption: Encryption, turns: Turns) -> Sequence[object]:
+    return [FederationDevicesApi(turns=turns, devices=encryption.own_devices)]
 
 
 def encryption_apis(core: Core, encryption: Encryption, users: Users) -> Sequence[object]:
