@@ -78,6 +78,7 @@ def user_settings(config: Config) -> UserSettings:
             enabled=login.password_config.for_login and login.password_config.localdb_enabled,
             for_reauth=login.password_config.for_reauth and login.password_config.localdb_enabled,
             pepper=login.password_config.pepper,
+            bcrypt_rounds=login.bcrypt_rounds,
             minimum_length=policy.minimum_length if policy.enabled else 0,
             require_digit=policy.enabled and policy.require_digit,
             require_symbol=policy.enabled and policy.require_symbol,

@@ -3,6 +3,7 @@
 Source: client-server API, "Profiles".
 """
 
+from homeserver.runtime.ratelimit import RateLimit
 from homeserver.services.appservices.users import Appear, nobody_appears
 from homeserver.services.users.accounts import Accounts
 from homeserver.services.users.profiles import DISPLAYNAME, MaySee, Profiles, check_key, everybody_may_see
@@ -16,18 +17,20 @@ _FIELD = client("/profile/{user_id}/{key}", unstable="uk.tcpip.msc4133")
 
 
 class ProfileApi:
-    """`may_see` says who may look up whose profile; `appear` makes users that a service has."""
+    """`limit` is for looking up; `may_see` says who may look up whose; `appear` makes users that a service has."""
 
     def __init__(
         self,
         *,
         profiles: Profiles,
         accounts: Accounts,
+        limit: RateLimit,
         may_see: MaySee = everybody_may_see,
         appear: Appear = nobody_appears,
     ) -> None:
         self._profiles = profiles
         self._accounts = accounts
+        self._limit = limit
         self._may_see = may_see
         self._appear = appear
 
@@ -57,7 +60,8 @@ class ProfileApi:
         return {}
 
     async def _look_for(self, call: Call, user_id: UserId) -> None:
-        """Raises: Forbidden."""
+        """Raises: Forbidden, LimitExceeded."""
+        self._limit.take(call.client_ip if call.requester is None else call.requester.limit_key)
         await self._may_see(call.requester, user_id)
         await self._appear([user_id], call.requester)
 

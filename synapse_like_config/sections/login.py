@@ -113,7 +113,9 @@ class Login:
     """Passwords, sessions, and other ways to sign in."""
 
     password_config: Passwords = section(Passwords, "Signing in by password.")
-    bcrypt_rounds: int = option(12, "For hashes of passwords by bcrypt, as Synapse makes them.")
+    bcrypt_rounds: int | None = option(
+        None, "Passwords are hashed by bcrypt with so many rounds, for a Synapse to read. Null: by argon2id, better."
+    )
     session_lifetime: Milliseconds | None = option(None, "After so long users must sign in again. Null: never.")
     refreshable_access_token_lifetime: Milliseconds | None = option(
         Milliseconds(300_000), "How long an access token is good that its client can refresh. Null: there are none."
@@ -131,7 +133,7 @@ class Login:
     oidc_providers: tuple[OidcProvider, ...] = option((), "Sites at which users sign in by OpenID Connect.")
 
     def check(self) -> None:
-        if not 4 <= self.bcrypt_rounds <= 31:
+        if self.bcrypt_rounds is not None and not 4 <= self.bcrypt_rounds <= 31:
             raise BadValue("must be 4 to 31", key="bcrypt_rounds")
         lifetime = self.session_lifetime
         for key in ("refresh_token_lifetime", "nonrefreshable_access_token_lifetime"):

@@ -71,4 +71,5 @@ class RateLimits:
     rc_delayed_event_mgmt: Rate = section(lambda: Rate(1, 5), "Changes of delayed events of one user.")
     rc_room_creation: Rate = section(lambda: Rate(0.016, 10), "Rooms that one user makes.")
     rc_reports: Rate = section(lambda: Rate(1, 5), "Reports of one user.")
+    rc_profile: Rate = section(lambda: Rate(1, 500), "Profiles that one user looks up, or who is not signed in.")
     rc_user_directory: Rate = section(lambda: Rate(0.016, 200), "Searches of one user for others.")

@@ -1,4 +1,6 @@
-"""Password hashes: argon2id for new ones, and the bcrypt hashes of Synapse, which are replaced at the next login.
+"""Password hashes: argon2id, and the bcrypt of Synapse. Those of the other kind are replaced at the next login.
+
+New ones are by bcrypt only for who wants a Synapse to read them; argon2id is better.
 
 Hashing runs on threads, and no more at once than there is memory and time for: each takes 19 MiB and 30 to 60 ms.
 Source: OWASP, "Password Storage Cheat Sheet" (argon2id).
@@ -52,20 +54,23 @@ class Passwords:
         self._nobodys: str | None = None
 
     async def hash(self, password: str) -> str:
-        return await self._on_thread(lambda: HASHER.hash(_prepared(password, self.settings.pepper)))
+        prepared = _prepared(password, self.settings.pepper)
+        return await self._on_thread(lambda: _hash(prepared, self.settings.bcrypt_rounds))
 
     async def verify(self, password: str, stored: str | None) -> Verdict:
         """Is it the password of this hash? Takes as long without a hash."""
         if len(password) > MAX_LENGTH:
             return WRONG
         prepared = _prepared(password, self.settings.pepper)
-        verdict = await self._on_thread(lambda: _verify(prepared, stored or self._hash_of_nobody()))
-        return verdict if stored else WRONG
+        is_right = await self._on_thread(lambda: _is_right(prepared, stored or self._hash_of_nobody()))
+        if not stored or not is_right:
+            return WRONG
+        return Verdict(True, is_outdated=not _is_wanted(stored, self.settings.bcrypt_rounds))
 
     def _hash_of_nobody(self) -> str:
         """Verified where there is no account, so that the time taken does not tell. On a thread, and not at start."""
         if self._nobodys is None:
-            self._nobodys = HASHER.hash("nobody")
+            self._nobodys = _hash(b"nobody", self.settings.bcrypt_rounds)
         return self._nobodys
 
     def check_new(self, password: str) -> None:
@@ -97,14 +102,23 @@ def _prepared(password: str, pepper: str) -> bytes:
     return (unicodedata.normalize("NFKC", password) + pepper).encode("utf-8", "surrogatepass")
 
 
-def _verify(password: bytes, stored: str) -> Verdict:
-    if stored.startswith("$2"):
-        try:
-            return Verdict(bcrypt.checkpw(password[:_BCRYPT_BYTES], stored.encode()), is_outdated=True)
-        except ValueError:
-            return WRONG
+def _hash(password: bytes, bcrypt_rounds: int | None) -> str:
+    if bcrypt_rounds is None:
+        return HASHER.hash(password)
+    return bcrypt.hashpw(password[:_BCRYPT_BYTES], bcrypt.gensalt(bcrypt_rounds)).decode()
+
+
+def _is_right(password: bytes, stored: str) -> bool:
     try:
-        HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
-        return WRONG
-    return Verdict(True, HASHER.check_needs_rehash(stored))
+        if stored.startswith("$2"):
+            return bcrypt.checkpw(password[:_BCRYPT_BYTES], stored.encode())
+        return HASHER.verify(stored, password)
+    except (VerificationError, InvalidHashError, ValueError):
+        return False
+
+
+def _is_wanted(stored: str, bcrypt_rounds: int | None) -> bool:
+    """Is the hash, which is a good one, of the kind that new ones are of?"""
+    if bcrypt_rounds is not None:
+        return stored.startswith(f"$2b${bcrypt_rounds:02}$")
+    return not stored.startswith("$2") and not HASHER.check_needs_rehash(stored)

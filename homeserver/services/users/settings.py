@@ -53,6 +53,8 @@ class PasswordSettings:
     enabled: bool = True
     for_reauth: bool = True
     pepper: str = ""
+    # Hashes are made by bcrypt, with so many; None: by argon2id.
+    bcrypt_rounds: int | None = None
     minimum_length: int = 0
     require_digit: bool = False
     require_symbol: bool = False

@@ -251,7 +251,7 @@ class Server:
                 ui_auth=self.ui_auth,
             ),
             DevicesApi(devices=self.devices, ui_auth=self.ui_auth),
-            ProfileApi(profiles=self.profiles, accounts=self.accounts),
+            ProfileApi(profiles=self.profiles, accounts=self.accounts, limit=limit),
             AccountDataApi(account_data=self.account_data),
             TagsApi(account_data=self.account_data),
             FiltersApi(filters=self.filters),

@@ -75,6 +75,14 @@ async def media(hs: Homeserver, alice: Client, bob: Client, room: str) -> Respon
     return await alice.ask("POST", "/_matrix/media/v1/create")
 
 
+async def profile(hs: Homeserver, alice: Client, bob: Client, room: str) -> Response:
+    return await alice.ask("GET", f"/profile/{q(bob.user_id)}")
+
+
+async def profile_field_without_a_token(hs: Homeserver, alice: Client, bob: Client, room: str) -> Response:
+    return await hs.ask("GET", f"/profile/{q(bob.user_id)}/displayname")
+
+
 async def creation(hs: Homeserver, alice: Client, bob: Client, room: str) -> Response:
     return await bob.ask("POST", "/createRoom", {})
 
@@ -101,6 +109,8 @@ Act = Callable[[Homeserver, Client, Client, str], Awaitable[Response]]
         ("rc_invites: {per_user: ONE}", invite_to_another_room),
         ("rc_media_create: ONE", media),
         ("rc_room_creation: ONE", creation),
+        ("rc_profile: ONE", profile),
+        ("rc_profile: ONE", profile_field_without_a_token),
     ],
 )
 async def test_the_second_time_is_too_soon(hs: Homeserver, start_homeserver: Any, limit: str, act: Act) -> None:

@@ -64,6 +64,23 @@ async def test_a_hash_of_synapse_is_right_and_outdated() -> None:
 async def test_bcrypt_looks_at_72_bytes() -> None:
     stored = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
     assert (await passwords().verify("x" * 100, stored)).is_right
+    long = await passwords(bcrypt_rounds=4).hash("x" * 100)
+    assert bcrypt.checkpw(b"x" * 72, long.encode())
+
+
+async def test_who_wants_bcrypt_gets_hashes_that_a_synapse_reads() -> None:
+    service = passwords(bcrypt_rounds=5, pepper="pepper")
+    stored = await service.hash("right")
+    assert stored.startswith("$2b$05$")
+    assert bcrypt.checkpw(b"right" + b"pepper", stored.encode())
+    assert await service.verify("right", stored) == Verdict(True)
+    assert await service.verify("wrong", stored) == WRONG
+
+
+async def test_hashes_of_another_kind_than_the_wanted_are_outdated() -> None:
+    by_argon2, by_four = await passwords().hash("right"), await passwords(bcrypt_rounds=4).hash("right")
+    for stored in (by_argon2, by_four):
+        assert await passwords(bcrypt_rounds=5).verify("right", stored) == Verdict(True, is_outdated=True)
 
 
 @pytest.mark.parametrize("stored", [None, "", "nonsense", "$2b$nonsense", "$argon2id$v=19$nonsense"])
