@@ -157,7 +157,10 @@ def _may_run_again(error: BaseException, connection: Connection | None) -> bool:
 
 def is_lost(error: BaseException, connection: Connection) -> bool:
     """Did the statement fail because there is no connection any more?"""
-    # The class of the error does not say: libpq has more than one way of noticing.
+    # The class of the error does not say: libpq has more than one way of noticing. Whom PostgreSQL told why it ends,
+    # after the crash of another session, libpq tells that writing failed, and does not look whether that was the end.
+    if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+        connection.close()
     return isinstance(error, psycopg2.Error) and bool(connection.closed)
 
 

@@ -152,6 +152,16 @@ def test_nothing_acknowledged_is_lost_when_postgresql_is_killed(own_postgres: Po
     assert_nothing_lost_or_doubled(own_postgres.dsn, writers)
 
 
+def test_nobody_hears_of_it_when_a_session_of_postgresql_is_killed(own_postgres: PostgresProcess, start: Start) -> None:
+    hearth = start(own_postgres.dsn)
+    alice = hearth.register("alice")
+    room = alice.must("POST", "/createRoom", {"preset": "public_chat"})["room_id"]
+    writers = Writers([alice], room)
+    writers.interrupted(own_postgres.kill_session, times=2, seed=5)
+    assert_nothing_lost_or_doubled(own_postgres.dsn, writers)
+    assert writers.unanswered == 0
+
+
 def test_hearth_starts_its_own_postgresql_again_when_that_was_killed(start: Start) -> None:
     hearth = start(None)
     alice = hearth.register("alice")

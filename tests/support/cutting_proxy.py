@@ -1,7 +1,9 @@
 """Stands between libpq and PostgreSQL, and cuts the connection at a chosen point of a chosen statement."""
 
 import contextlib
+import os
 import socket
+import tempfile
 import threading
 from enum import Enum
 from pathlib import Path
@@ -18,18 +20,23 @@ class Cut(Enum):
     ANSWERED = "it is done, but the answer does not come back"
 
 
+# What PostgreSQL tells each session when another one has crashed, before it ends them all.
+_LAST_WORDS = b"SWARNING\0VWARNING\0C57P02\0Mterminating connection because of crash of another server process\0\0"
+
+
 class CuttingProxy:
     """`proxy.dsn` reaches the same database as `dsn`. Each connection has a thread; `cuts` counts what it has done."""
 
     def __init__(self, dsn: str) -> None:
         words = psycopg2.extensions.parse_dsn(dsn)
         self._server = str(Path(words["host"]) / ".s.PGSQL.5432")
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        port = self._listener.getsockname()[1]
-        self.dsn = (
-            f"host=127.0.0.1 port={port} user={words['user']} dbname={words['dbname']}"
-            " sslmode=disable gssencmode=disable"
-        )
+        # A unix socket, as the real one: who writes to an end that was closed hears of it at once.
+        self._directory = tempfile.TemporaryDirectory(prefix="hearth-cutting-")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(os.path.join(self._directory.name, ".s.PGSQL.5432"))
+        self._listener.listen()
+        self.dsn = f"host={self._directory.name} user={words['user']} dbname={words['dbname']}"
+        self._clients: list[socket.socket] = []
         self.cuts = 0
         self._plan: tuple[bytes, Cut] | None = None
         threading.Thread(target=self._accept, daemon=True).start()
@@ -38,8 +45,19 @@ class CuttingProxy:
         """Once, at the next message to the server that contains these bytes."""
         self._plan = (statement, when)
 
+    def crash(self) -> None:
+        """Ends all connections that are open, as PostgreSQL does when one of its processes was killed."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            self.cuts += 1
+            with contextlib.suppress(OSError):
+                client.sendall(b"N" + (len(_LAST_WORDS) + 4).to_bytes(4) + _LAST_WORDS)
+            _close(client)
+
     def close(self) -> None:
-        self._listener.close()
+        # Only a shutdown wakes the thread that accepts.
+        _close(self._listener)
+        self._directory.cleanup()
 
     def _accept(self) -> None:
         while True:
@@ -49,6 +67,7 @@ class CuttingProxy:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
+            self._clients.append(client)
             threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
             threading.Thread(target=_pump, args=(server, client), daemon=True).start()
 

@@ -7,6 +7,7 @@ room = alice.must("POST", "/createRoom", {})["room_id"]
 hearth.kill()
 """
 
+import contextlib
 import http.client
 import os
 import signal
@@ -160,7 +161,10 @@ class HttpClient:
 
 
 class PostgresProcess:
-    """A PostgreSQL of the test's own. `kill` kills all its processes at once, `start` starts it again."""
+    """A PostgreSQL of the test's own. `kill` kills all its processes at once, `start` starts it again.
+
+    `kill_session` kills one of them, and PostgreSQL by itself ends all the others and starts anew.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -173,6 +177,19 @@ class PostgresProcess:
 
     def kill(self) -> None:
         kill_postgres(self._directory)
+
+    def kill_session(self) -> None:
+        """The one that wrote last."""
+        connection = psycopg2.connect(self.dsn)
+        cur = connection.cursor()
+        cur.execute(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            " ORDER BY query LIKE '%COMMIT%' DESC, state_change DESC LIMIT 1"
+        )
+        ((session,),) = cur.fetchall()
+        os.kill(session, signal.SIGKILL)
+        with contextlib.suppress(psycopg2.Error):
+            connection.close()
 
     def stop(self) -> None:
         self._postgres.stop()

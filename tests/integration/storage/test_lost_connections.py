@@ -7,6 +7,7 @@ from twisted.internet.defer import gatherResults
 
 from storage.change import AlreadyThere, Change, Entry, Insert, Kind
 from storage.commit import Committer, CommitterStopped
+from storage.database import Database
 from storage.stream import entry_body
 from tests.support.cutting_proxy import Cut, CuttingProxy
 
@@ -15,6 +16,11 @@ TXN = Insert(
     {"user_id": "text", "device": "text", "transaction_id": "text", "event_nid": "bigint", "made_ms": "bigint"},
 )
 BOTH = (b"BEGIN", b"COMMIT")
+
+
+def head(cur) -> int:
+    cur.execute("SELECT position FROM stream_head")
+    return cur.fetchone()[0]
 
 
 class Cutting:
@@ -121,6 +127,27 @@ async def test_a_function_whose_connection_was_lost_is_run_again(cutting: Cuttin
 
     assert await cutting.committer(change("@a:x").run(count)) == 1
     assert len(runs) == 2
+
+
+async def test_the_crash_of_another_session_costs_no_change(cutting: Cutting) -> None:
+    await cutting.committer(change("@before:x"))
+    cutting.proxy.crash()
+    assert cutting.proxy.cuts == 1
+    await cutting.committer(change("@after:x"))
+    assert cutting.rows("SELECT count(*) FROM event_transactions") == [(2,)]
+    assert [entry.position for entry in cutting.told] == [1, 2]
+
+
+@pytest.mark.parametrize("door", ["read", "run"])
+async def test_the_crash_of_another_session_costs_no_read(cutting: Cutting, door: str) -> None:
+    database = Database(cutting.proxy.dsn, reactor=reactor, threads=1)
+    database.start()
+    for _ in range(2):
+        assert await getattr(database, door)(head) == 0
+        cutting.proxy.crash()
+    assert await getattr(database, door)(head) == 0
+    assert cutting.proxy.cuts == 2
+    database.stop()
 
 
 async def test_after_the_stop_nothing_is_taken_and_nothing_waits_for_ever(cutting: Cutting) -> None:
