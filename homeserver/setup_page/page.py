@@ -36,6 +36,10 @@ _HEADERS = {
 class FirstUser(Protocol):
     """Makes the first account, once."""
 
+    async def is_open(self, token: str) -> bool:
+        """Can the account be made with this token?"""
+        ...
+
     async def create(self, token: str, localpart: str, password: str) -> UserId:
         """The new administrator. Raises: MatrixError, whose message the page shows."""
         ...
@@ -68,7 +72,9 @@ class SetupPage:
     async def show_form(self, call: Call) -> Answer:
         token = call.query.text("token", "")
         if not token:
-            return self._page("incomplete.html", 403)
+            return self._refusal("This link is not complete")
+        if not await self._first_user.is_open(token):
+            return self._refusal("This link has been used or is too old")
         return self._form(200, token=token)
 
     @route("GET", f"{PATH}/style.css", access=Access.PUBLIC)
@@ -79,7 +85,7 @@ class SetupPage:
     async def submit(self, call: Call) -> Answer:
         # The token is the protection against forged requests; what a browser itself calls foreign is refused first.
         if call.headers.get("sec-fetch-site") not in (None, "same-origin", "none"):
-            return self._page("incomplete.html", 403)
+            return self._refusal("This link is not complete")
         fields = _fields(call.body)
         token, localpart = fields.get("token", ""), fields.get("localpart", "")
         try:
@@ -96,6 +102,9 @@ class SetupPage:
             return self._base_url.rstrip("/")
         scheme = "https" if call.is_secure else "http"
         return f"{scheme}://{call.headers.get('host') or self._server_name}"
+
+    def _refusal(self, fault: str) -> Reply:
+        return self._page("incomplete.html", 403, fault=fault)
 
     def _form(self, status: int, *, token: str, localpart: str = "", fault: str | None = None) -> Reply:
         return self._page("form.html", status, token=token, localpart=localpart, fault=fault)

@@ -25,6 +25,10 @@ class FirstUser:
             return None
         return await self._db.run(rows.put_setup_token, secrets.token_urlsafe(24))
 
+    async def is_open(self, token: str) -> bool:
+        """Can the account be made with this token?"""
+        return await self._db.read(rows.find_setup_token) == token and not await self._db.read(rows.has_users)
+
     async def create(self, token: str, localpart: str, password: str) -> UserId:
         """The new administrator. Raises: Forbidden if the token has been used; BadRequest."""
         # Before any hashing: whoever has no token costs nothing.

@@ -243,9 +243,12 @@ async def test_the_first_account_is_an_admin_and_the_link_then_dead(server: Serv
     assert await server.first_user.setup_token_if_empty() == token
     with pytest.raises(Exception, match="used or is too old"):
         await server.first_user.create("wrong", "eve", "a password")
+    assert await server.first_user.is_open(token)
+    assert not await server.first_user.is_open("wrong")
     user_id = await server.first_user.create(token, "anna", "a password")
     assert (await server.accounts.get(user_id)).is_admin
     assert await server.first_user.setup_token_if_empty() is None
+    assert not await server.first_user.is_open(token)
     with pytest.raises(Exception, match="used or is too old"):
         await server.first_user.create(token, "eve", "a password")
     assert (await server.login_as("anna", "a password")).status == 200
