@@ -1,6 +1,6 @@
 """The whole configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -76,7 +76,8 @@ class Config(Sections):
         known = [key for f in attrs.fields(Sections) for key in keys_of(f.metadata["of"])]
         for key in tree:
             if key in NOT_YET:
-                report.warn(key, WARNING)
+                if _is_set(sections.values(), key):
+                    report.warn(key, WARNING)
             elif key not in known and key not in MEANINGLESS:
                 report.unknown("", key, known)
         if report.faults:
@@ -115,3 +116,8 @@ class Config(Sections):
     def base_url(self) -> str:
         """By which clients reach the server, without a slash at its end."""
         return self.server.public_baseurl or f"https://{self.server.server_name}"
+
+
+def _is_set(sections: Iterable[object], key: str) -> bool:
+    """Is the option otherwise than by default?"""
+    return any(hasattr(each, key) and getattr(each, key) != getattr(type(each)(), key) for each in sections)

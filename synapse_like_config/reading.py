@@ -67,9 +67,13 @@ class Report:
         self.faults: list[str] = []
         self.warnings: list[str] = []
         self._origins = origins
+        self._at: set[str] = set()
 
     def fault(self, path: str, message: str) -> None:
-        self.faults.append(f"{self._name(path)}: {message}")
+        """Of two at one path the first: the second may be a consequence."""
+        if path not in self._at:
+            self._at.add(path)
+            self.faults.append(f"{self._name(path)}: {message}")
 
     def warn(self, path: str, message: str) -> None:
         self.warnings.append(f"{self._name(path)}: {message}")

@@ -10,6 +10,7 @@ from homeserver.cli import accounts, appservices, bridges, database, federation,
 from homeserver.cli.faults import FAILED, Commands, Fault
 from homeserver.cli.options import bound_to, load, prepare_data, with_configuration
 from homeserver.cli.reactor import TheReactor
+from homeserver.runtime.logs import check_file
 from matrix.ids import BadIdentifier
 from synapse_like_config import generate
 
@@ -60,6 +61,8 @@ def check_config(files: tuple[Path, ...], data: Path) -> None:
     for warning in config.warnings:
         click.echo(f"Warning: {warning}", err=True)
     appservices.of_files(config)
+    if config.logging.log_config is not None:
+        check_file(config.logging.log_config)
     click.echo(f"The configuration is good. The server name is {config.server.server_name}.")
 
 

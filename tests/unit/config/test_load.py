@@ -131,6 +131,18 @@ def test_an_option_that_only_synapse_has_is_told_from_a_slip_of_the_pen(load: Lo
     }
 
 
+def test_an_option_without_effect_that_is_set_to_its_default_is_no_warning(load: Load) -> None:
+    assert load("oidc_providers: []\nretention: {enabled: false}\n").warnings == ()
+    assert load("retention: {enabled: true}\n").warnings == (f"retention: {WARNING}",)
+
+
+def test_one_mistake_is_told_once(load: Load) -> None:
+    with pytest.raises(ConfigFault) as caught:
+        load("database: {name: sqlite3, args: {database: homeserver.db}}\n")
+    (fault,) = caught.value.faults
+    assert fault.startswith("database.name: Hearth has no SQLite")
+
+
 def test_an_option_without_a_value_is_as_good_as_absent(load: Load) -> None:
     config = load("password_config:\npresence:\nauto_join_rooms:\nbcrypt_rounds:\n")
     assert config.login.password_config.for_login

@@ -29,7 +29,7 @@ handlers:
         backupCount: 3
         encoding: utf8
     buffer:
-        class: synapse.logging.handlers.PeriodicallyFlushingHandler
+        class: synapse.logging.handlers.PeriodicallyFlushingMemoryHandler
         target: file
         capacity: 10
         flushLevel: 30
@@ -88,6 +88,38 @@ def test_a_json_line_has_synapses_keys() -> None:
     record = logging.LogRecord("homeserver.x", logging.INFO, "f.py", 1, "sent %d", (3,), None)
     entry = orjson.loads(logs.JsonFormatter().format(record))
     assert (entry["log"], entry["namespace"], entry["level"]) == ("sent 3", "homeserver.x", "INFO")
+
+
+@pytest.mark.parametrize(
+    "formatter",
+    ["JsonFormatter", "TerseJsonFormatter", "GcpJsonFormatter", "formatter.LogFormatter"],
+)
+def test_synapses_formatters_are_known(tmp_path: Path, capsys: pytest.CaptureFixture[str], formatter: str) -> None:
+    config = tmp_path / "log.yaml"
+    config.write_text(
+        f"version: 1\nformatters: {{one: {{class: synapse.logging.{formatter}}}}}\n"
+        "handlers: {console: {class: logging.StreamHandler, formatter: one}}\nroot: {handlers: [console]}\n"
+    )
+    logs.check_file(config)
+    logs.start_logging(config)
+    logging.getLogger("x").warning("said")
+    assert "said" in capsys.readouterr().err
+
+
+def test_google_is_told_the_severity() -> None:
+    record = logging.LogRecord("homeserver.x", logging.WARNING, "f.py", 1, "sent %d", (3,), None)
+    entry = orjson.loads(logs.GcpJsonFormatter().format(record))
+    assert (entry["message"], entry["severity"], entry["namespace"]) == ("sent 3", "WARNING", "homeserver.x")
+
+
+def test_a_file_is_checked_without_opening_a_log(tmp_path: Path) -> None:
+    target, config = tmp_path / "out.log", tmp_path / "log.yaml"
+    config.write_text(SYNAPSE_SAMPLE.replace("{path}", str(target)))
+    logs.check_file(config)
+    assert not target.exists()
+    config.write_text(config.read_text().replace("PeriodicallyFlushingMemoryHandler", "NoSuchHandler"))
+    with pytest.raises(LogConfigFault, match="NoSuchHandler"):
+        logs.check_file(config)
 
 
 @pytest.mark.parametrize(
