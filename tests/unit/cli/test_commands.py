@@ -15,6 +15,7 @@ from homeserver.cli.commands import hearth
 from homeserver.cli.faults import Fault
 from homeserver.cli.options import bound_to, load, prepare_data
 from homeserver.cli.serve import listening_urls, port_fault, register_command
+from homeserver.web.listeners import CannotBind
 from synapse_like_config import Config
 
 
@@ -122,6 +123,12 @@ def test_a_port_in_use_is_explained() -> None:
     fault = port_fault(OSError(errno.EADDRINUSE, "Address already in use"), Config.default())
     assert fault is not None
     assert "Port 8008 is in use" in fault.message
+
+
+def test_of_several_ports_the_one_is_named_that_cannot_be_had() -> None:
+    fault = port_fault(CannotBind(OSError(errno.EADDRINUSE, "Address already in use"), 9000), Config.default())
+    assert fault is not None
+    assert fault.message.startswith("Port 9000 is in use")
 
 
 def test_another_error_is_not_called_a_port_in_use() -> None:
