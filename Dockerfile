@@ -18,7 +18,7 @@ RUN useradd --uid 991 --home-dir /data --no-create-home --shell /usr/sbin/nologi
 COPY --from=build /opt/hearth /opt/hearth
 ENV PATH=/opt/hearth/bin:$PATH HEARTH_DATA=/data PYTHONUNBUFFERED=1
 # By number: some hosts refuse to run an image of which they cannot tell that its user is not root.
-USER 991:991
+USER 991
 WORKDIR /data
 VOLUME /data
 EXPOSE 8008
