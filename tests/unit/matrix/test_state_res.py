@@ -110,6 +110,39 @@ def test_any_order_of_arrival_gives_the_same_state(version: RoomVersion, seed: i
     assert first.rejected == second.rejected
 
 
+@settings(max_examples=30, deadline=None)
+@given(ANY_VERSION, SEEDS, st.data())
+def test_who_has_a_part_of_the_room_agrees_on_it(version: RoomVersion, seed: int, data: st.DataObject) -> None:
+    events = random_room(version, seed, 24)
+    whole, part = Room(version), Room(version)
+    for event in events:
+        whole.receive(event)
+    last = data.draw(st.sampled_from(events))
+    needed = auth_chain(
+        [last.event_id], lambda each: [*whole.events[each].prev_events, *whole.events[each].auth_events]
+    )
+    for event in events:
+        if event.event_id in needed:
+            part.receive(event)
+    assert part.after == {event_id: whole.after[event_id] for event_id in needed}
+    assert part.rejected == whole.rejected & needed
+
+
+@settings(max_examples=30, deadline=None)
+@given(ANY_VERSION, SEEDS)
+def test_the_part_in_conflict_is_resolved_as_within_the_whole(version: RoomVersion, seed: int) -> None:
+    room, states = _room_and_states(version, seed)
+    resolved = resolve(version, states, room.events.__getitem__, rejected=room.rejected)
+    # Some state that all of them share, whatever it is, moves nothing.
+    more = make_event(
+        version,
+        {"event_id": "$more", "type": "org.example.more", "state_key": "", "sender": "@ann:a", "content": {}},
+    )
+    events = {**room.events, more.event_id: more}
+    wider = [{**state, more.key: more.event_id} for state in states]
+    assert resolve(version, wider, events.__getitem__, rejected=room.rejected) == {**resolved, more.key: more.event_id}
+
+
 def test_random_rooms_have_forks_conflicts_and_rejected_events() -> None:
     rooms = [(version, random_room(version, seed, 24)) for seed in range(5) for version in (V1, V6, V12)]
     assert all(has_forks(events) for _, events in rooms)
