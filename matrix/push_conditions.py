@@ -29,7 +29,7 @@ class PushEvent:
 
     __slots__ = (
         "_body", "_strings", "candidates", "event", "member_count", "passed", "required_level", "room_id", "room_key",
-        "sender", "sender_level",
+        "sender", "sender_level", "type_key",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +39,7 @@ class PushEvent:
         self.sender: str = event["sender"]
         self.room_id: str = event["room_id"]
         self.room_key = self.room_id.lower()
+        self.type_key = str(event["type"]).lower()
         self.member_count = member_count
         self.sender_level = _NO_LEVEL if sender_level is None else sender_level
         self.required_level = required_level
@@ -97,10 +98,10 @@ def compile_condition(condition: Json) -> Tests | None:
     return compiler(condition) if compiler else None
 
 
-def only_room(condition: Json) -> str | None:
-    """The one room, in lower case, in which the condition can match; None if there is no such bound."""
+def only(condition: Json, key: str) -> str | None:
+    """The one value of this key, in lower case, with which the condition can match; None if there is no such bound."""
     pattern = condition.get("pattern")
-    if condition.get("kind") != "event_match" or condition.get("key") != "room_id" or not isinstance(pattern, str):
+    if condition.get("kind") != "event_match" or condition.get("key") != key or not isinstance(pattern, str):
         return None
     return None if "*" in pattern or "?" in pattern else pattern.lower()
 

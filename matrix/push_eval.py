@@ -9,7 +9,7 @@ Every message is judged for each local member of its room, so the work is split 
 - `Evaluator.evaluate` for each user: the first candidate whose remaining conditions, on the user, hold. For a plain
   message and the default rules that is one rule without further conditions.
 
-A rule for one room or sender is not in the chain for all the others, so that a thousand muted rooms cost nothing.
+A rule for one room, sender or type is not in the chain for all the others, so that a thousand muted rooms cost nothing.
 
 Source: client-server API, "Push Rules".
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from matrix.push_conditions import EventTest, PushEvent, UserTest, compile_condition, only_room
+from matrix.push_conditions import EventTest, PushEvent, UserTest, compile_condition, only
 from matrix.push_default_rules import DEFAULT_RULES, DEFAULT_RULES_BY_ID, KINDS, MASTER, Action, DefaultRule, Json
 from matrix.push_rules import EMPTY, Rule, Ruleset
 
@@ -68,6 +68,7 @@ class _Compiled:
     actions: Actions
     room_key: str | None = None  # the only room in which it can match, in lower case
     sender: str | None = None  # the only sender for whom it can match
+    event_type: str | None = None  # the only type of event that it can match, in lower case
 
     def may_match(self, event: PushEvent) -> bool:
         return all(test(event) for test in self.event_tests)
@@ -80,11 +81,14 @@ class Evaluator:
     _general: tuple[tuple[int, _Compiled], ...]  # with their places among all the rules
     _by_room: Mapping[str, list[tuple[int, _Compiled]]]
     _by_sender: Mapping[str, list[tuple[int, _Compiled]]]
-    _chain: tuple[_Compiled, ...] = field(init=False)
+    # The general rules that may match an event of a type, by those types that rules name; by None for all others.
+    _chains: Mapping[str | None, tuple[_Compiled, ...]] = field(init=False)
 
-    @_chain.default
-    def _general_chain(self) -> tuple[_Compiled, ...]:
-        return tuple(rule for _, rule in self._general)
+    @_chains.default
+    def _chains_by_type(self) -> Mapping[str | None, tuple[_Compiled, ...]]:
+        rules = [rule for _, rule in self._general]
+        types = {rule.event_type for rule in rules} | {None}
+        return {of: tuple(rule for rule in rules if rule.event_type in (None, of)) for of in types}
 
     def evaluate(self, event: PushEvent, user_id: str, display_name: str | None = None) -> Actions:
         """The actions of the first rule that matches. `display_name` is the user's in the room.
@@ -120,7 +124,7 @@ class Evaluator:
     def _rules_for(self, event: PushEvent) -> Iterable[_Compiled]:
         of_room, of_sender = self._by_room.get(event.room_key), self._by_sender.get(event.sender)
         if of_room is None and of_sender is None:
-            return self._chain
+            return self._chains[event.type_key if event.type_key in self._chains else None]
         ranked = sorted([*self._general, *(of_room or ()), *(of_sender or ())], key=lambda ranked: ranked[0])
         return (rule for _, rule in ranked)
 
@@ -191,12 +195,15 @@ def _compile_own(rule: Rule) -> _Compiled | None:
 def _compile_rule(conditions: Iterable[Json], actions: Iterable[Action]) -> _Compiled | None:
     event_tests: list[EventTest] = []
     user_tests: list[UserTest] = []
-    room_key = None
+    room_key = event_type = None
     for condition in conditions:
         tests = compile_condition(condition)
         if tests is None:
             return None
-        room_key = room_key or only_room(condition)
+        room_key = room_key or only(condition, "room_id")
+        event_type = event_type or only(condition, "type")
         event_tests += [tests.event] if tests.event else []
         user_tests += [tests.user] if tests.user else []
-    return _Compiled(tuple(event_tests), tuple(user_tests), Actions.of(actions), room_key=room_key)
+    return _Compiled(
+        tuple(event_tests), tuple(user_tests), Actions.of(actions), room_key=room_key, event_type=event_type
+    )
