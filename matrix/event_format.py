@@ -5,6 +5,7 @@ Source: server-server API, "Checks performed on receipt of a PDU", 1; room versi
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from matrix import canonical_json
@@ -22,6 +23,8 @@ MAX_PREV_EVENTS, MAX_AUTH_EVENTS = 20, 10
 MAX_INTEGER = 2**63 - 1
 MAX_STRICT_INTEGER = 2**53 - 1
 
+# Ids that are hashes; what is longer is not kept.
+_SHORT = 64
 _CREATE_HASH_ROOM_ID = re.compile(r"![A-Za-z0-9_-]{43}")
 _REQUIRED: tuple[tuple[str, type], ...] = (
     ("type", str),
@@ -158,9 +161,18 @@ def _check_reference(reference: Any, key: str, version: RoomVersion) -> None:
             raise BadEvent(f"{key} is not made of pairs of event id and hashes")
         reference = reference[0]
     try:
-        EventId.parse(_text(reference))
+        if len(_text(reference)) <= _SHORT:
+            _parse_event_id(reference)
+        else:
+            EventId.parse(reference)
     except BadIdentifier as error:
         raise BadEvent(f"{key}: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def _parse_event_id(text: str) -> EventId:
+    """The same few auth events stand in all events of a room. Raises: BadIdentifier."""
+    return EventId.parse(text)
 
 
 def _check_hashes_and_signatures(pdu: Json) -> None:

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from enum import IntFlag
 from typing import Any
 
 import orjson
@@ -26,7 +25,9 @@ MAX_REDACTIONS = 1_000
 DUMMY = "org.matrix.dummy_event"
 
 
-class Flags(IntFlag):
+class Flags:
+    """Plain integers: of an enumeration each `&` is a call, and a large room has a hundred thousand of them."""
+
     REJECTED = 1
     SOFT_FAILED = 2
     OUTLIER = 4

@@ -19,7 +19,7 @@ SPARE = 20
 MAX_LOOKUPS = 200
 # Rejected and soft-failed events have no position, and others may follow them all the same.
 _COLUMNS = "SELECT event_nid, depth, coalesce(position, 0), flags, prev_nids FROM events"
-_OUTLIER = int(Flags.OUTLIER)
+_OUTLIER = Flags.OUTLIER
 
 
 @frozen

@@ -161,6 +161,7 @@ def _rewriting(core: Core, heads: Heads, states: StateBefore) -> Rewriting:
             states=states,
             replay=Replay(events=storage.events, states=states, clock=core.clock),
             server_name=core.server_name,
+            clock=core.clock,
         )
     )
 

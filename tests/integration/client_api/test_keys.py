@@ -9,7 +9,7 @@ from matrix.events import from_pdu
 from matrix.ids import EventId
 from matrix.room_versions import ROOM_VERSIONS
 from storage.change import Entry, Kind
-from storage.events import Flags, StoredEvent
+from storage.events import StoredEvent
 from tests.integration.client_api.e2ee_server import ALICE, BOB, CAROL, E2eeServer, e2ee_server
 from tests.unit.e2ee.made_keys import device_keys, one_time_keys
 
@@ -215,7 +215,7 @@ def publish(server: E2eeServer, room_nid: int, user_id: str, membership: str, re
         "auth_events": [],
     }
     event = from_pdu(pdu, ROOM_VERSIONS["11"], EventId(f"${position}"))
-    stored = StoredEvent(position, room_nid, event, None, position, Flags(0), replaces)
+    stored = StoredEvent(position, room_nid, event, None, position, 0, replaces)
     server.storage.events.remember(stored)
     server.storage.stream.publish([Entry(Kind.EVENT, room_nid, None, stored, position)])
 

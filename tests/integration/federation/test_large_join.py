@@ -9,6 +9,7 @@ from attrs import frozen
 from benchmarks.large_room import SavedRoom, write_room
 from federation.outbound import large_json, transport
 from federation.outbound.wire import WireAnswer
+from homeserver.runtime import slices
 from homeserver.services.rooms.remote import gathering, outliers, pdu_checks
 from matrix.ids import ServerName
 from tests.integration.federation.remote_pair import join
@@ -44,7 +45,7 @@ async def test_all_of_it_is_there_in_the_end(
     # Many turns, though it is small.
     small: Any = {(large_json, "TURN"): 2_000, (large_json, "WINDOW"): 5_000, (transport, "LARGE_BYTES"): 3_000}
     small |= {(pdu_checks, "LARGE"): 50, (outliers, "LOOKED_UP"): 40, (outliers, "BATCH"): 30}
-    small |= {(gathering, "LOOKED_UP"): 40}
+    small |= {(gathering, "LOOKED_UP"): 40, (slices, "MANY"): 20}
     for (module, name), value in small.items():
         monkeypatch.setattr(module, name, value)
     one = await network.start("one.test")

@@ -33,8 +33,8 @@ class Arrival:
 
 class Outcome(Enum):
     ACCEPTED = 0
-    REJECTED = int(Flags.REJECTED)
-    SOFT_FAILED = int(Flags.SOFT_FAILED)
+    REJECTED = Flags.REJECTED
+    SOFT_FAILED = Flags.SOFT_FAILED
 
 
 @frozen

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from federation.outbound.errors import BadAnswer, RemoteError
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.slices import slices
 from homeserver.runtime.tasks import Tasks
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.members import Members
@@ -173,7 +174,9 @@ class Completion:
 
     async def _fill_in(self, row: PartialRow, state: Mapping[StateKey, int]) -> None:
         """The members of other servers; ours are told in the end."""
-        others = [key for key in state if key[0] == MEMBER and not self._parts.is_local(UserId(key[1]).domain)]
+        others: list[StateKey] = []
+        async for keys in slices(list(state), self._parts.clock):
+            others += [key for key in keys if key[0] == MEMBER and not self._parts.is_local(UserId(key[1]).domain)]
         for start in range(0, len(others), LOADED_AT_ONCE):
             keys = others[start : start + LOADED_AT_ONCE]
             members = await self._members(keys, state)

@@ -13,6 +13,7 @@ from attrs import define, frozen
 
 from federation.outbound.errors import RemoteError, Unreachable
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.slices import slices
 from homeserver.services.rooms.remote.expense import Expense
 from homeserver.services.rooms.remote.judging import create_id, is_outlier, is_rejected
 from homeserver.services.rooms.remote.outliers import Outliers
@@ -126,7 +127,13 @@ class Gathering:
         """Keeps as outliers those of the PDUs that are events of the room."""
         self.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._checks.events_of(pdus, budget.version)
-        return await self._outliers.add(budget.room_nid, [one for one in events if one.room_id == budget.room_id])
+        return await self._outliers.add(budget.room_nid, await self._of_room(events, budget.room_id))
+
+    async def _of_room(self, events: Sequence[Event], room_id: RoomId) -> list[Event]:
+        found: list[Event] = []
+        async for part in slices(events, self._clock):
+            found += [one for one in part if one.room_id == room_id]
+        return found
 
     async def state_after(self, event_id: EventId, budget: Budget) -> dict[StateKey, int]:
         """The whole state after an event of which we do not know the place, as the origin says."""
@@ -162,13 +169,13 @@ class Gathering:
 
     async def _known(self, event_ids: Sequence[str]) -> AsyncIterator[dict[EventId, StoredEvent]]:
         """Those that are here, a few at a time."""
-        for start in range(0, len(event_ids), LOOKED_UP):
-            yield await self._events.by_id(map(EventId, event_ids[start : start + LOOKED_UP]))
+        async for part in slices(event_ids, self._clock, LOOKED_UP):
+            yield await self._events.by_id(map(EventId, part))
 
     async def _lacking(self, event_ids: Sequence[str]) -> set[EventId]:
         lacking: set[EventId] = set()
-        for start in range(0, len(event_ids), LOOKED_UP):
-            part = {EventId(one) for one in event_ids[start : start + LOOKED_UP]}
+        async for ids in slices(event_ids, self._clock, LOOKED_UP):
+            part = {EventId(one) for one in ids}
             lacking.update(part.difference(await self._events.by_id(part)))
         return lacking
 

@@ -99,7 +99,7 @@ class Historic:
         self, placed: Placed, base: dict[tuple[str, str], int], verdict: Verdict, position: int | None
     ) -> None:
         change, is_shown = Change(), verdict is ACCEPTED and position is not None
-        flags = verdict.flags if is_shown or verdict is not ACCEPTED else int(Flags.SOFT_FAILED)
+        flags = verdict.flags if is_shown or verdict is not ACCEPTED else Flags.SOFT_FAILED
         stored = await self._parts.rows.keep(change, placed, base, flags, position if is_shown else None)
         if is_shown and position is not None:
             await self._parts.rows.add_effects(change, placed, stored, position)

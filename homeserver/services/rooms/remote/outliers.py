@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.garbage import leave_alone
+from homeserver.runtime.slices import slices
 from homeserver.services.rooms.remote.judging import check_by_auth_events, create_id, in_auth_order
 from matrix.auth_needs import CREATE
 from matrix.errors import AuthRuleFailed
@@ -22,6 +24,8 @@ from storage.outliers import add_outliers
 
 # Judged at once, some 3 ms; written at once; and looked up at once.
 SLICE, BATCH, LOOKED_UP = 25, 250, 500
+# After so many events they are the state of a large room.
+LARGE = 500
 
 
 @frozen(eq=False)
@@ -46,11 +50,16 @@ class Outliers:
         Left out: whose auth events are neither known nor among them, so that nobody can judge it.
         """
         known = await self._known(events)
-        new = [event for event in events if event.event_id not in known]
+        new: list[Event] = []
+        async for part in slices(events, self._clock):
+            new += [event for event in part if event.event_id not in known]
         judged = await self._judge(room_nid, new, dict(known))
         for start in range(0, len(judged), BATCH):
-            known |= await self._write(judged[start : start + BATCH], known)
-        return {event.event_id: known[event.event_id] for event in events if event.event_id in known}
+            known.update(await self._write(judged[start : start + BATCH], known))
+        given: dict[EventId, StoredEvent] = {}
+        async for part in slices(events, self._clock):
+            given.update((event.event_id, known[event.event_id]) for event in part if event.event_id in known)
+        return given
 
     async def _known(self, events: Sequence[Event]) -> dict[EventId, StoredEvent]:
         """Those of the events, and of their auth events, that are here."""
@@ -75,7 +84,7 @@ class Outliers:
             except StopIteration as done:
                 ordered: list[Event] = done.value
                 return ordered
-            await self._clock.sleep(0)
+            await self._give_way(len(events))
 
     async def _judge(self, room_nid: int, new: Sequence[Event], known: dict[EventId, StoredEvent]) -> list[_Judged]:
         """In an order in which each comes after its auth events, its number above theirs."""
@@ -93,8 +102,14 @@ class Outliers:
                     creates[event.event_id] = stored
                 judged.append(_Judged(stored, auth))
             if at % SLICE == 0:
-                await self._clock.sleep(0)
+                await self._give_way(len(new))
         return judged
+
+    async def _give_way(self, count: int) -> None:
+        if count > LARGE:
+            # Else the collector of garbage goes through all that came with them.
+            leave_alone()
+        await self._clock.sleep(0)
 
     async def _write(
         self, judged: Sequence[_Judged], known: Mapping[EventId, StoredEvent]
@@ -127,5 +142,5 @@ def _flags(event: Event, auth: Sequence[StoredEvent], create: StoredEvent | None
     try:
         check_by_auth_events(event, auth, create)
     except AuthRuleFailed:
-        return int(Flags.OUTLIER | Flags.REJECTED)
-    return int(Flags.OUTLIER)
+        return Flags.OUTLIER | Flags.REJECTED
+    return Flags.OUTLIER

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.garbage import leave_alone
+from homeserver.runtime.slices import slices
 from matrix.errors import BadEvent, BadSignature
 from matrix.event_format import parse_pdu
 from matrix.events import Event, Json
@@ -43,12 +44,15 @@ class PduChecks:
     async def check(self, pdus: Sequence[Json], version: RoomVersion) -> list[Event | Faulty]:
         """The events of the PDUs, in their order. Where the content is not what was hashed, the redacted event."""
         found: list[Event | Faulty] = []
+        parsed: list[Json] = []
         for at, pdu in enumerate(pdus, 1):
-            found.append(_parse(pdu, version))
+            one = _parse(pdu, version)
+            found.append(one)
+            if isinstance(one, Event):
+                parsed.append(one.pdu)
             if at % SLICE == 0:
                 await self._give_way(at)
-        events = [one for one in found if isinstance(one, Event)]
-        faults = iter(await self._signatures.check_events([event.pdu for event in events], version) if events else ())
+        faults = iter(await self._signatures.check_events(parsed, version) if parsed else ())
         for at, one in enumerate(found, 1):
             if not isinstance(one, Event):
                 continue
@@ -67,7 +71,10 @@ class PduChecks:
 
     async def events_of(self, pdus: Sequence[Json], version: RoomVersion) -> list[Event]:
         """Those that pass."""
-        return [one for one in await self.check(pdus, version) if isinstance(one, Event)]
+        events: list[Event] = []
+        async for part in slices(await self.check(pdus, version), self._clock):
+            events += [one for one in part if isinstance(one, Event)]
+        return events
 
 
 def _parse(pdu: Json, version: RoomVersion) -> Event | Faulty:

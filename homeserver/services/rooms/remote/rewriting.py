@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
+from homeserver.runtime.clock import Clock
+from homeserver.runtime.slices import slices
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.partial_rooms import COMPLETED
 from homeserver.services.rooms.remote.replay import Judged, Line, Replay, Whole
@@ -47,6 +49,7 @@ class RewritingParts:
     states: StateBefore
     replay: Replay
     server_name: ServerName
+    clock: Clock
 
 
 @frozen(kw_only=True, eq=False)
@@ -102,12 +105,13 @@ class Rewriting:
             changes = difference(whole.state, overlaid(settled.head.state, graph.before(nid)))
             # Of members who were left out nothing is known there.
             told[nid] = {key: new for key, new in changes.items() if new != ABSENT or key[0] != MEMBER}
+            await self._parts.clock.sleep(0)
         return told
 
     async def _change(self, found: _Found) -> Change:
         change, room_nid = Change(), found.whole.row.room_nid
         change.on_head(room_nid, found.settled.position)
-        anew = self._anew(found)
+        anew = await self._anew(found)
         refused = [one.nid for one in found.judged if one.is_rejected and not _was_rejected(one)]
         body = {
             "resolved": True,
@@ -129,12 +133,14 @@ class Rewriting:
         change.put(partial_rooms.COMPLETE, (room_nid, at))
         return change
 
-    def _anew(self, found: _Found) -> set[StateKey]:
+    async def _anew(self, found: _Found) -> set[StateKey]:
         """The keys that are something else than clients were told, or than the events say."""
         told, line = found.told, found.line
-        anew = {key for key, nid in told.items() if found.final(key) != nid}
-        anew |= {key for key in line.changes.keys() | line.final.keys() if self._ends_otherwise(found, key)}
-        anew |= {key for key in found.whole.state if key not in told and (key[0] != MEMBER or self._is_ours(key[1]))}
+        anew = {key for key in line.changes.keys() | line.final.keys() if self._ends_otherwise(found, key)}
+        async for known in slices(list(told.items()), self._parts.clock):
+            anew.update(key for key, nid in known if found.final(key) != nid)
+        async for keys in slices(list(found.whole.state), self._parts.clock):
+            anew.update(key for key in keys if key not in told and (key[0] != MEMBER or self._is_ours(key[1])))
         return anew
 
     def _is_ours(self, user_id: str) -> bool:
@@ -166,9 +172,9 @@ class Rewriting:
             moves.setdefault(key, []).append((position, nid))
         for key in anew:
             moves.setdefault(key, []).append((at, found.final(key)))
-        others = found.phase.moved | {
-            key for key, nid in found.phase.at_base.items() if whole.state.get(key, ABSENT) != nid
-        }
+        others = set(found.phase.moved)
+        async for known in slices(list(found.phase.at_base.items()), self._parts.clock):
+            others.update(key for key, nid in known if whole.state.get(key, ABSENT) != nid)
         for key in others:
             moves.setdefault(key, [])
         key_nids = await self._parts.state_keys.nids(moves)
