@@ -170,6 +170,7 @@ def build_loose_ends(core: Core, remote: RemoteRooms, *, heads: Heads, members: 
     """Reads the stream after `heads`."""
     ends = LooseEnds(
         LooseEndsParts(
+            most=core.config.server.dummy_events_threshold,
             heads=heads,
             members=members,
             events=core.storage.events,

@@ -124,7 +124,9 @@ class Server:
         None, "How far ahead clients may schedule an event. Null: they may not."
     )
     exclude_rooms_from_sync: tuple[str, ...] = option((), "Rooms that no sync shows: room ids.")
-    dummy_events_threshold: int = option(10, "From so many open ends of a room on, an event is sent that joins them.")
+    dummy_events_threshold: int = option(
+        10, "Where a room has more open ends than these, an event is sent that joins them. More than 10 count as 10."
+    )
     soft_file_limit: int = option(0, "The number of files that the process may open; 0: as many as the system allows.")
     request_token_inhibit_3pid_errors: bool = option(
         False, "Whether to hide, in requests for a token, that an address is (not) in use."

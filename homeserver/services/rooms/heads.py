@@ -146,11 +146,11 @@ class Heads:
         """The head if it is in memory."""
         return self._heads.get(room_nid)
 
-    def is_crowded(self, room_id: RoomId) -> bool:
-        """Has the room, by what is in memory, more extremities than an event may name?"""
+    def is_crowded(self, room_id: RoomId, most: int = MAX_PREV_EVENTS) -> bool:
+        """Has the room, by what is in memory, more extremities than these? By default: than an event may name."""
         row = self._rooms.get(room_id)
         head = None if row is None else self._heads.get(row.room_nid)
-        return head is not None and len(head.extremities) > MAX_PREV_EVENTS
+        return head is not None and len(head.extremities) > most
 
     def put(self, head: Head) -> None:
         """A new room's."""

@@ -9,9 +9,11 @@ from twisted.internet.defer import Deferred, gatherResults
 from matrix.errors import BadEvent, Forbidden, NotFound
 from matrix.ids import RoomId
 from storage.events import Flags
+from tests.integration.federation.listening import until
 from tests.integration.federation.writer import Writer
 from tests.support.consistency import faults
 from tests.support.fake_server import FakeServer
+from tests.support.federation import Network
 from tests.support.homeserver import Client, Homeserver, q
 
 REJECTED, SOFT_FAILED = int(Flags.REJECTED), int(Flags.SOFT_FAILED)
@@ -245,3 +247,16 @@ async def test_many_loose_ends_are_tied_together(writer: Writer, alice: Client) 
     assert [event["content"]["body"] for event in told][-1] == "after all"
     stored = await writer.host.core.storage.events.find(sorted(await writer.extremities())[0])
     assert stored is not None and len(stored.event.prev_events) <= 10
+
+
+async def test_the_operator_says_how_many_loose_ends_may_stay(shared_network: Network, two: FakeServer) -> None:
+    host = await shared_network.start("few.test", "dummy_events_threshold: 3\n")
+    alice = await host.register("alice")
+    room = RoomId(await alice.create_room())
+    await alice.sync()
+    writer = await Writer(two, host, room).join()
+    base = sorted(await writer.extremities())
+    for number in range(5):
+        await writer.say(f"end {number}", prev=base)
+    await until(lambda: "rooms.loose_ends" not in host.core.tasks.running())
+    assert len(await writer.extremities()) <= 3

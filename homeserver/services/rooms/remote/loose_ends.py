@@ -38,6 +38,8 @@ MAX_EVENTS, MAX_USERS = 20, 10
 
 @frozen(kw_only=True)
 class LooseEndsParts:
+    # So many may stay.
+    most: int
     heads: Heads
     members: Members
     events: Events
@@ -53,6 +55,8 @@ class LooseEnds:
     def __init__(self, parts: LooseEndsParts) -> None:
         self._parts = parts
         self._heads = parts.heads
+        # With more, our events would not name them all.
+        self._most = min(max(parts.most, 1), MAX_PREV_EVENTS)
         self._turns = Linearizer(max_waiting=100)
         self._tying: set[RoomId] = set()
 
@@ -61,7 +65,7 @@ class LooseEnds:
             if entry.kind is not Kind.EVENT or entry.body.flags:
                 continue
             room_id = entry.body.event.room_id
-            if self._heads.is_crowded(room_id) and room_id not in self._tying:
+            if self._heads.is_crowded(room_id, self._most) and room_id not in self._tying:
                 self._tying.add(room_id)
                 self._parts.tasks.background("rooms.loose_ends", self._tie_soon(room_id))
 
@@ -72,7 +76,7 @@ class LooseEnds:
             self._tying.discard(room_id)
 
     async def tie(self, room_id: RoomId) -> None:
-        """Comes back when at most 10 are left, or when no user of ours can do anything about it."""
+        """Comes back when few enough are left, or when no user of ours can do anything about it."""
         async with self._turns.of(room_id):
             for _ in range(MAX_EVENTS):
                 event = await self._next(room_id)
@@ -89,7 +93,7 @@ class LooseEnds:
         async with self._heads.linearizer.of(room_id):
             settled = await self._parts.states.settled(room_id)
             ends = settled.head.extremities
-            if len(ends) <= MAX_PREV_EVENTS:
+            if len(ends) <= self._most:
                 return None
             chosen = sorted(ends, key=lambda end: end[2])[:MAX_PREV_EVENTS]
             graph = await self._parts.states.graph(settled, [nid for nid, _, _ in chosen])
