@@ -59,6 +59,14 @@ class _Graph:
             self._keep()
         return starts
 
+    def aside(self) -> list[_Node]:
+        """Of what was read to begin with the history that was put beside the graph: no walk comes by it.
+
+        Imported events (services/history_import): nothing follows them, and they follow what the walk comes by.
+        """
+        followed = {nid for node in self.nodes.values() for nid in node.prev_nids}
+        return [node for node in self.nodes.values() if node.position < 0 and node.nid not in followed]
+
     def before(self, nodes: Iterable[_Node]) -> list[_Node]:
         """The events that the nodes follow, as far as they are known, each once."""
         nids = list(dict.fromkeys(nid for node in nodes for nid in node.prev_nids))
@@ -80,7 +88,7 @@ class _Graph:
 
 
 def back_from(cur: Cursor, room_nid: int, nids: Collection[int], limit: int) -> list[int]:
-    """The events and those that they follow, the deepest first."""
+    """The events and those that they follow, the deepest first; with what was put beside those later."""
     graph = _Graph(cur, room_nid)
     waiting: list[tuple[int, int, int]] = []
     seen: set[int] = set()
@@ -93,6 +101,7 @@ def back_from(cur: Cursor, room_nid: int, nids: Collection[int], limit: int) -> 
                 heappush(waiting, (-node.depth, -node.position, node.nid))
 
     add(graph.start(nids, limit))
+    add(graph.aside())
     while waiting and len(found) < limit:
         node = graph.nodes[heappop(waiting)[2]]
         if node.is_shown:

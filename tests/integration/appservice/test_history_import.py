@@ -327,3 +327,27 @@ async def test_other_servers_are_told_nothing_of_history_and_the_room_goes_on(ne
     for hs in (here, there):
         assert faults(hs.dsn) == []
         assert hs.rows("SELECT count(*) FROM events WHERE flags & 1 <> 0") == [(0,)]
+
+
+async def test_another_server_that_reads_so_far_back_gets_the_history(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "registration.yaml").write_text(IRC)
+    here = await network.start("hearth.test", f"app_service_config_files: [{tmp_path / 'registration.yaml'}]\n")
+    there = await network.start("two.test")
+    bridge, alice, bob = Bridge(here), await here.register("alice"), await there.register("bob")
+    room = (await bridge.ok("POST", "/createRoom", {"preset": "public_chat"}))["room_id"]
+    await alice.join(room)
+    await bridge.send(room, BOT, "now")
+    portal = Portal(bridge, room, alice)
+    await portal.put(old("1", 1), old("2", 2, sender=OTHER_GHOST), old("3", 3))
+    await bridge.send(room, BOT, "later")
+    await bob.ok("POST", f"/join/{q(room)}", {}, server_name="hearth.test", via="hearth.test")
+    told = [one["content"].get("body") for one in await portal.history(bob)]
+    assert [body for body in told if body] == ["1", "2", "3", "now", "later"]
+    # The ghosts were never in the room, for anyone.
+    for client in (alice, bob):
+        members = await client.get(f"/rooms/{q(room)}/joined_members")
+        assert set(members["joined"]) == {BOT, alice.user_id, bob.user_id}
+        shown = {one["state_key"] for one in await portal.history(client) if one["type"] == "m.room.member"}
+        assert shown == {BOT, alice.user_id, bob.user_id}
+    for hs in (here, there):
+        assert faults(hs.dsn) == []

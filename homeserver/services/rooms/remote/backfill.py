@@ -18,7 +18,7 @@ from homeserver.runtime.linearizer import Linearizer
 from homeserver.services.rooms.heads import Heads
 from homeserver.services.rooms.remote.gathering import Budget, Gathering
 from homeserver.services.rooms.remote.historic import Historic
-from homeserver.services.rooms.remote.missing import in_prev_order, reached
+from homeserver.services.rooms.remote.missing import in_prev_order, put_beside, reached
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
 from homeserver.services.rooms.remote.peers import Peers
 from homeserver.services.rooms.restricted_joins import IsLocal
@@ -131,20 +131,25 @@ class Backfill:
             return False
         self._parts.gathering.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._parts.checks.events_of(pdus, budget.version)
-        found = reached(ids, {one.event_id: one for one in events if one.room_id == budget.room_id})
-        try:
-            return await self._place(budget, in_prev_order(found.values()))
-        finally:
-            # What is before these may be missing now.
-            self._deepest.invalidate(budget.room_nid)
+        of_room = {one.event_id: one for one in events if one.room_id == budget.room_id}
+        found = reached(ids, of_room)
+        # They come newest first.
+        hidden, beside = put_beside(found, list(reversed(of_room.values())), budget.origin)
+        return await self._place(budget, in_prev_order(found.values()), hidden, beside)
 
-    async def _place(self, budget: Budget, events: Sequence[Event]) -> bool:
-        """Oldest first; the oldest gets the lowest position."""
-        numbers = await self._parts.positions.take(len(events)) if events else []
+    async def _place(
+        self, budget: Budget, events: Sequence[Event], hidden: Sequence[Event], beside: Sequence[Event]
+    ) -> bool:
+        """Oldest first; the oldest gets the lowest position. What was put beside comes before what is as deep."""
+        count = len(beside) + len(events)
+        numbers = sorted(-number for number in await self._parts.positions.take(count)) if count else []
+        placed: list[tuple[Event, int | None]] = list(zip(events, numbers[len(beside) :], strict=True))
+        placed += [(event, None) for event in hidden]
+        placed += zip(beside, numbers, strict=False)
         has_come = False
-        for event, number in zip(events, reversed(numbers), strict=True):
+        for event, number in placed:
             try:
-                has_come |= await self._parts.historic.place(event, budget, -number)
+                has_come |= await self._parts.historic.place(event, budget, number)
             except (RemoteError, MatrixError) as error:
                 logger.info("History of %s was left out, %s: %s", budget.room_id, event.event_id, error)
         return has_come

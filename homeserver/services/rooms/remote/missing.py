@@ -3,7 +3,7 @@
 Source: server-server API, POST /_matrix/federation/v1/get_missing_events/{roomId}.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from federation.outbound.errors import RemoteError
 from homeserver.services.rooms.heads import Heads
@@ -11,7 +11,7 @@ from homeserver.services.rooms.remote.gathering import Budget, Gathering
 from homeserver.services.rooms.remote.pdu_checks import PduChecks
 from homeserver.services.rooms.remote.peers import Peers
 from matrix.events import Event
-from matrix.ids import EventId
+from matrix.ids import EventId, ServerName
 
 # A gap of more events than this is one: what lies in it is fetched when somebody reads it.
 MAX_ROUNDS, LIMIT = 3, 20
@@ -73,6 +73,29 @@ def reached(start: Iterable[EventId], events: dict[EventId, Event]) -> dict[Even
             found[event.event_id] = event
             stack += (prev for prev in event.prev_events if prev in events)
     return found
+
+
+def put_beside(
+    found: Mapping[EventId, Event], events: Sequence[Event], server: ServerName
+) -> tuple[list[Event], list[Event]]:
+    """History that the server has put beside what was found later: imported by a bridge of its, say.
+
+    Memberships that hold there alone, each after those that it follows, and the messages that follow what was found or
+    one of them, in the order of `events`. Only of the server's own users: it has signed them.
+    """
+    own = [one for one in events if one.event_id not in found and one.sender.domain == server]
+    hidden: dict[EventId, Event] = {}
+    for event in in_prev_order(one for one in own if one.type == "m.room.member"):
+        if all(prev in found or prev in hidden for prev in event.prev_events):
+            hidden[event.event_id] = event
+    shown = [
+        one
+        for one in own
+        if not one.is_state and one.prev_events and all(prev in found or prev in hidden for prev in one.prev_events)
+    ]
+    followed = {prev for one in shown for prev in one.prev_events}
+    followed |= {prev for one in hidden.values() for prev in one.prev_events}
+    return [one for one in hidden.values() if one.event_id in followed], shown
 
 
 def in_prev_order(events: Iterable[Event]) -> list[Event]:
