@@ -65,6 +65,7 @@ TASKS_S = 2.0
 UNSTABLE_FEATURES = {
     "org.matrix.msc4222": True,
     "org.matrix.msc3916.stable": True,
+    "uk.tcpip.msc4133": True,
     "uk.tcpip.msc4133.stable": True,
     "org.matrix.msc2285.stable": True,
     "org.matrix.msc3771": True,

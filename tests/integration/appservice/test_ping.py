@@ -62,7 +62,22 @@ async def test_nonsense_is_refused(services: Services, body: object) -> None:
     assert (await bridge.ask("POST", PING, body)).status == 400
 
 
-async def test_a_ping_is_announced_among_the_features(services: Services) -> None:
+# What mautrix-go and mautrix-python look for before they use it.
+FEATURES = (
+    "fi.mau.msc2659",
+    "fi.mau.msc2659.stable",
+    "fi.mau.msc2246.stable",
+    "org.matrix.msc3916.stable",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+    "com.beeper.msc4169",
+    "com.beeper.batch_sending",
+)
+
+
+async def test_what_bridges_look_for_is_announced(services: Services) -> None:
     bridge = await services.start()
-    features = (await bridge.hs.ask("GET", "/_matrix/client/versions")).json["unstable_features"]
-    assert features["fi.mau.msc2659"] and features["fi.mau.msc2659.stable"]
+    told = (await bridge.hs.ask("GET", "/_matrix/client/versions")).json
+    assert {name: told["unstable_features"].get(name) for name in FEATURES} == dict.fromkeys(FEATURES, True)
+    # Every version stands there: bridges look for "v1.11" literally.
+    assert {"v1.1", "v1.4", "v1.7", "v1.11"} <= set(told["versions"])
