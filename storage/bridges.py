@@ -78,7 +78,7 @@ def put_portal(cur: Cursor, bridge: str, row: PortalRow) -> None:
 
 def delete_portal(cur: Cursor, bridge: str, channel_id: str) -> None:
     """With all that is known of its messages."""
-    for table in ("portals", "messages", "reactions", "threads", "votes", "changes"):
+    for table in ("portals", "messages", "reactions", "threads", "votes", "changes", "marks"):
         cur.execute(f"DELETE FROM bridge_{table} WHERE bridge = %s AND channel_id = %s", (bridge, channel_id))
 
 

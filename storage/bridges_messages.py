@@ -94,10 +94,10 @@ def newest(cur: Cursor, bridge: str, channel_id: str, limit: int) -> list[Messag
     return [_message(row) for row in cur]
 
 
-def newest_in_thread(cur: Cursor, bridge: str, channel_id: str, thread_id: str) -> MessageRow | None:
+def newest_in_thread(cur: Cursor, bridge: str, channel_id: str, thread_id: str, until_ms: int) -> MessageRow | None:
     cur.execute(
-        f"{_SELECT} AND channel_id = %s AND thread_id = %s ORDER BY sent_ms DESC, seq DESC LIMIT 1",
-        (bridge, channel_id, thread_id),
+        f"{_SELECT} AND channel_id = %s AND thread_id = %s AND sent_ms <= %s ORDER BY sent_ms DESC, seq DESC LIMIT 1",
+        (bridge, channel_id, thread_id, until_ms),
     )
     row = cur.fetchone()
     return None if row is None else _message(row)

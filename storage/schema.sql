@@ -158,6 +158,15 @@ CREATE TABLE bridge_management_rooms (
     user_id text NOT NULL
 );
 
+CREATE TABLE bridge_marks (
+    bridge text NOT NULL,
+    channel_id text NOT NULL,
+    message_id text NOT NULL,
+    sent_ms bigint NOT NULL,
+    since_ms bigint NOT NULL,
+    missed integer DEFAULT 0 NOT NULL
+);
+
 CREATE TABLE bridge_memory (
     bridge text NOT NULL,
     key text NOT NULL,
@@ -998,6 +1007,9 @@ ALTER TABLE ONLY bridge_logins
 
 ALTER TABLE ONLY bridge_management_rooms
     ADD CONSTRAINT bridge_management_rooms_pkey PRIMARY KEY (bridge, room_id);
+
+ALTER TABLE ONLY bridge_marks
+    ADD CONSTRAINT bridge_marks_pkey PRIMARY KEY (bridge, channel_id);
 
 ALTER TABLE ONLY bridge_memory
     ADD CONSTRAINT bridge_memory_pkey PRIMARY KEY (bridge, key);

@@ -462,7 +462,7 @@ def plain(text: Text) -> str:
 
 def _place(messages: list[Message], after: str) -> int:
     """Where the messages after one that is gone begin: ids grow."""
-    return next((at for at, each in enumerate(messages) if int(each.id[1:]) > int(after[1:])), len(messages))
+    return next((at for at, each in enumerate(messages) if int(each.id[1:]) > int(after[1:] or 0)), len(messages))
 
 
 __all__ = ["FakeNetwork", "FileTooLarge", "Reacted", "plain"]

@@ -44,6 +44,7 @@ from appservice.bridges.core.starting import Starting
 from appservice.bridges.core.state_out import StateOut
 from appservice.bridges.core.status import Status
 from appservice.bridges.core.third_party_api import ThirdPartyApi
+from appservice.bridges.core.turns import Turns
 from appservice.bridges.core.wire import Wire
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
@@ -105,12 +106,14 @@ class Assembled:
 
     def _wire_inbox(self, world: World) -> None:
         """What comes in, and whoever handles it: the handlers know the inbox, and it knows them by one function."""
-        context, shown = self.context, self._shown()
+        context, turns = self.context, Turns()
+        shown = self._shown(turns)
         self.inbox = Inbox(
             store=context.store,
             clock=world.clock,
             tasks=world.tasks,
             metrics=world.metrics,
+            turns=turns,
             handle=lambda item: self.handling.handle(item),
             give_up=lambda item, error: self.handling.give_up(item, error),
         )
@@ -166,7 +169,7 @@ class Assembled:
             inbox=self.inbox,
         )
 
-    def _shown(self) -> Shown:
+    def _shown(self, turns: Turns) -> Shown:
         context = self.context
         messages = MessagesIn(
             context=context,
@@ -192,10 +195,11 @@ class Assembled:
         )
         history = History(
             context=context,
-            portals=self.portals,
+            turns=turns,
             message_map=self.message_map,
             messages_in=messages,
             reactions_in=reactions,
+            notices=self.notices,
         )
         return Shown(
             portals=self.portals,
@@ -206,7 +210,13 @@ class Assembled:
             reactions=reactions,
             pins=pins,
             history=history,
-            older=Older(context=context, people=self.people, message_map=self.message_map, messages_in=messages),
+            older=Older(
+                context=context,
+                turns=turns,
+                people=self.people,
+                message_map=self.message_map,
+                messages_in=messages,
+            ),
             spaces=self.spaces,
             packs=self.packs,
             notices=self.notices,

@@ -90,14 +90,7 @@ class RunningBridge:
     async def _note_missed(self, channels: Sequence[ChannelId] | None) -> None:
         async with self._noting.of(NO_CHANNEL):
             portals = [each for each in self._portals.all() if channels is None or each.channel_id in channels]
-            # One at a time: what is there already is enough.
-            items = [
-                Accepted(queue=each.channel_id, source=OWN, payload={"task": "catch_up"})
-                for each in portals
-                if "gone" not in each.shown
-            ]
-            if items:
-                await self._inbox.accept(items)
+            await self._inbox.catch_up([each.channel_id for each in portals if "gone" not in each.shown])
 
     # --- what is asked
 
@@ -211,9 +204,7 @@ class Handling:
         elif item.payload["task"] == "older":
             await self._network.bring_older(portal, item.payload["count"])
         elif item.payload["task"] == "catch_up":
-            newest = await self._history.newest_known(portal.channel_id)
-            after, since_ms = newest or (None, 0)
-            await self._history.catch_up(portal, after, since_ms)
+            await self._history.catch_up(portal)
 
     async def _lost(self, error: LoginLost) -> None:
         if error.login is None:
@@ -226,7 +217,7 @@ class Handling:
 
     async def give_up(self, item: Waiting, error: Exception) -> None:
         """Tells the writer why it was not bridged."""
-        reason = str(error) if item.source == OWN or not _is_bug(error) else "a fault of the bridge; it is in the log"
+        reason = str(error) if not _is_bug(error) else "a fault of the bridge; it is in the log"
         logger.warning("Given up in %s: %s: %s", item.queue or "no channel", type(error).__name__, error)
         portal = self._portals.of_channel(item.queue)
         if item.source == MATRIX and item.payload.get("type") not in _QUIET:
@@ -237,6 +228,10 @@ class Handling:
         elif item.source == NETWORK and portal is not None and _is_bug(error):
             text = f"⚠ Something from {self._context.network.title} could not be shown here."
             await self._notices.say(portal.room_id, text, key=f"failed {item.seq}")
+        elif item.source == OWN and portal is not None and item.payload["task"] == "catch_up":
+            # The mark stays where it is: the next time begins there.
+            text = f"⚠ What was missed here could not be read: {reason}. It is tried again after `sync`, or a restart."
+            await self._notices.say_once(portal.room_id, text)
 
 
 # Nobody waits for them.

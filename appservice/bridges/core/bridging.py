@@ -129,4 +129,4 @@ class Bridging:
         """Makes the room like its channel, and looks for what was missed."""
         channel = await self._context.network.channel(ChannelId(portal.channel_id))
         await self._rooms.update(channel)
-        await self._inbox.accept([Accepted(queue=portal.channel_id, source=OWN, payload={"task": "catch_up"})])
+        await self._inbox.catch_up([portal.channel_id])

@@ -3,26 +3,27 @@
 A worker takes the first of its queue, has it handled, deletes it, and takes the next. Killed in between, the next
 process handles the same again: every handler must find out what of its work is done already. What cannot be done now
 (the network or the homeserver is down) waits with all that is behind it; what can never be done is given up, and its
-writer told. Queues do not wait for each other, up to CONCURRENT of them.
+writer told. Queues do not wait for each other, up to turns.CONCURRENT of them.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from appservice.bridges.core.errors import LoginLost, NetworkError, Refused, Temporary
 from appservice.bridges.core.matrix_client import HomeserverDown
+from appservice.bridges.core.turns import Turns
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
 from storage import bridges_inbox as rows
+from storage import bridges_marks
 from storage.bridges_inbox import OWN, Accepted, Waiting
 from storage.bridges_store import Store
 from storage.database import CommitUnknown, DatabaseDown
 
-CONCURRENT = 32
 # So many are read at once.
 _BATCH = 50
 # A call that hangs must not hold its channel for ever; an upload of a large file may take this long.
@@ -45,11 +46,12 @@ class Inbox:
     """`handle` bridges one; `give_up` tells people that it could not be."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, tasks: Tasks, metrics: Metrics, handle: Handle, give_up: GiveUp
-    ) -> None:
+        self, *, store: Store, clock: Clock, tasks: Tasks, metrics: Metrics, turns: Turns, handle: Handle,
+        give_up: GiveUp,
+    ) -> None:  # fmt: skip
         self._store, self._clock, self._tasks = store, clock, tasks
         self._handle, self._give_up = handle, give_up
-        self._slots = DeferredSemaphore(CONCURRENT)
+        self._turns = turns
         # A queue that runs, and whether something came to it since its worker last looked.
         self._running: dict[str, bool] = {}
         self._pauses: dict[str, tuple[IDelayedCall, Deferred[None]]] = {}
@@ -66,6 +68,14 @@ class Inbox:
         """Durable when it returns. `once`: a key for all of them together, as each may have one."""
         for queue in await self._store.run(rows.accept, items, self._clock.now_ms(), once=once):
             self.wake(queue)
+        for queue in {item.queue for item in items if item.source != OWN}:
+            self._turns.hurry(queue)
+
+    async def catch_up(self, channels: Sequence[str]) -> None:
+        """Something may have been missed in these: durable when it returns, and made up for when it is their turn."""
+        if channels:
+            await self._store.run(bridges_marks.note_missed, channels)
+            await self.accept([Accepted(queue=each, source=OWN, payload={"task": "catch_up"}) for each in channels])
 
     async def start(self) -> None:
         """Goes on with what waits."""
@@ -133,7 +143,7 @@ class Inbox:
         failures = 0
         while not self._is_stopping:
             try:
-                await self._slots.run(lambda: Deferred.fromCoroutine(self._once(item)))
+                await self._turns.work(lambda: self._once(item))
             except _LATER as error:
                 if self._clock.now_ms() - item.accepted_ms > _MAX_AGE_MS:
                     await self._let_go(item, error)

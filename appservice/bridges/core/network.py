@@ -344,6 +344,7 @@ class Network(Protocol):
     ) -> HistoryPage:
         """At most `limit` messages at the newest end, or before or after that message (which need not be there any
         more; it is not among them). `page` is the `next` of an answer. In the network's own pace: waits for its limits.
+        After message "0": all that there is.
 
         With `thread`: of that thread. Without: of the channel itself; `Message.thread` tells that one has a thread only
         if it is in it.

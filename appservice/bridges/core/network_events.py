@@ -108,6 +108,7 @@ class NetworkEvents:
         await self._to.messages.add(portal, message)
         if message.reactions:
             await self._to.reactions.reconcile(portal, message)
+        await self._to.history.saw(message)
 
     async def complete(self, portal: PortalRow) -> None:
         """What a room that was asked for begins with; also one whose making was cut off."""

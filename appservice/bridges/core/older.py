@@ -17,6 +17,7 @@ from appservice.bridges.core.message_map import MessageMap
 from appservice.bridges.core.messages_in import Composed, MessagesIn
 from appservice.bridges.core.names import txn_id
 from appservice.bridges.core.people import People
+from appservice.bridges.core.turns import Turns
 from storage import bridges_messages as rows
 from storage.bridges import PortalRow
 
@@ -29,8 +30,11 @@ MAX_COUNT = 10_000
 class Older:
     """Raises: NetworkError, MatrixRefused, HomeserverDown."""
 
-    def __init__(self, *, context: Context, people: People, message_map: MessageMap, messages_in: MessagesIn) -> None:
-        self._context, self._people, self._map, self._messages = context, people, message_map, messages_in
+    def __init__(
+        self, *, context: Context, turns: Turns, people: People, message_map: MessageMap, messages_in: MessagesIn
+    ) -> None:
+        self._context, self._turns, self._people = context, turns, people
+        self._map, self._messages = message_map, messages_in
 
     async def check(self) -> None:
         """Raises: Refused, where the homeserver cannot."""
@@ -46,13 +50,17 @@ class Older:
         before = None if oldest is None else MessageId(oldest.message_id)
         page: HistoryPage | None = None
         while brought < count and (page is None or page.next is not None):
-            page = await self._context.network.history(channel, limit=min(_PAGE, count - brought), before=before)
+            page = await self._page(channel, min(_PAGE, count - brought), before)
             if not page.messages:
                 break
             await self._import(portal, [each for each in page.messages if not each.is_ours])
             before = page.messages[0].id
             brought += len(page.messages)
         return brought
+
+    async def _page(self, channel: ChannelId, limit: int, before: MessageId | None) -> HistoryPage:
+        history = self._context.network.history
+        return await self._turns.read(channel, lambda: history(channel, limit=limit, before=before))
 
     async def _import(self, portal: PortalRow, messages: list[Message]) -> None:
         composed: list[Composed] = []

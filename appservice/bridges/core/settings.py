@@ -96,8 +96,9 @@ class BackfillOptions:
     """Messages of before, and of while the bridge was down."""
 
     initial: int = option(50, "How many of the newest messages a new room begins with.")
-    catch_up: int = option(
-        500, "How many messages at most are made up for in a channel, after a time without connection."
+    catch_up: int | None = option(
+        None,
+        "How many messages at most are made up for in a channel, after a time without connection; null: all of them.",
     )
     look_back: int = option(
         30, "How many known messages are looked at again then: they may have been edited or deleted."

@@ -94,6 +94,20 @@ class Past:
             return await self._bridge.find_ref(conversation.id, MessageId(str(data["id"]))) is not None
         return await self._directs.of_new(conversation.channel_id, data) == conversation
 
+    async def _archived_since(self, channel: ChannelId, after_ms: int) -> list[Json]:
+        """Those that came to rest since, the last of them first."""
+        path = "/channels/{channel_id}/threads/archived/public"
+        found: list[Json] = []
+        query: Json = {"limit": MAX_PAGE}
+        while True:
+            answer = await self._rest.ask("GET", path, query=query, channel_id=channel, needs=_HISTORY)
+            found += answer["threads"]
+            ended = answer["threads"][-1]["thread_metadata"]["archive_timestamp"] if answer["threads"] else None
+            is_older = (shapes.moment_ms(ended) or 0) < after_ms
+            if not answer.get("has_more") or is_older or ended == query.get("before"):
+                return found
+            query = {**query, "before": ended}
+
     async def threads(self, channel: ChannelId, after_ms: int) -> Sequence[tuple[ThreadId, MessageId | None, str]]:
         """Those that are open, or were archived since; a thread's root has its id."""
         if conversation_of(channel) is not None:
@@ -104,9 +118,7 @@ class Past:
         open_ones = await self._rest.ask("GET", "/guilds/{guild_id}/threads/active", guild_id=guild.id)
         found = [each for each in open_ones["threads"] if str(each.get("parent_id")) == channel]
         try:
-            path = "/channels/{channel_id}/threads/archived/public"
-            archived = await self._rest.ask("GET", path, query={"limit": 50}, channel_id=channel, needs=_HISTORY)
-            found += archived["threads"]
+            found += await self._archived_since(channel, after_ms)
         except (MissingPermission, ChannelGone):
             pass
         for each in found:

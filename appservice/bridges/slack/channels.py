@@ -103,7 +103,12 @@ async def _power(team: Team, raw: JsonDict, members: list[str]) -> Power | None:
 
 
 async def find(team: Team, text: str) -> Channel | None:
-    """By id, by #name, or by the address of the channel."""
+    """By id, by #name, by workspace/#name, or by the address of the channel."""
+    workspace, slash, name = text.strip().rpartition("/")
+    if slash and "://" not in workspace:
+        if workspace.strip().lower() != team.name.lower():
+            return None
+        text = name
     text = text.strip().removeprefix(f"{team.url}archives/").partition("?")[0].removeprefix(f"{team.id}-")
     if re.fullmatch(r"[CDG][A-Z0-9]{5,20}", text):
         try:

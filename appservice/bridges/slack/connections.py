@@ -46,7 +46,8 @@ class Connections:
         self._waiting: list[Login] = []
         self._watches: dict[str, PresenceWatch] = {}
         self._events_api = EventsApi(teams=teams, clock=tools.clock, accept=self._accept_http)
-        self._is_connected = False
+        # What is told of each workspace: "", if it is connected.
+        self._lost: dict[str, str] = {team.options.bot_token: "not connected yet" for team in teams}
         self._bridge: Bridge
 
     def start(self, bridge: Bridge, logins: Sequence[Login]) -> None:
@@ -112,10 +113,20 @@ class Connections:
         )
 
     def _told(self, team: Team, is_connected: bool, text: str, has_missed: bool) -> None:
-        self._is_connected = is_connected
         name = team.name or "Slack"
-        told = text if is_connected or not text else f"{name}: {text}"
-        self._bridge.connection(Connected(login=None, is_connected=is_connected, text=told, has_missed=has_missed))
+        self._lost[team.options.bot_token] = "" if is_connected else f"{name}: {text or 'not connected'}"
+        told = "; ".join(filter(None, self._lost.values()))
+        has_missed = has_missed and is_connected
+        is_only_one = len(self._teams) == 1
+        state = Connected(login=None, is_connected=not told, text=told, has_missed=has_missed and is_only_one)
+        self._bridge.connection(state)
+        if has_missed and not is_only_one:
+            self._tools.tasks.background("slack.catch_up", self._catch_up(team))
+
+    async def _catch_up(self, team: Team) -> None:
+        """The other workspaces have missed nothing."""
+        channels = await self._bridge.bridged_channels()
+        self._bridge.catch_up([each for each in channels if team_of(each) == team.id])
 
     # What comes
 

@@ -147,7 +147,7 @@ class SlackNetwork:
         if not account.is_browser:
             link = permalink(team.url, channel, ref.id)
             raise Unsupported(
-                f"Slack lets only its own clients press buttons: `login` from the browser, or open {link}"
+                f"Slack lets only its own clients press buttons: say `login browser` to the bot, or open {link}"
             )
         container = {"type": "message", "message_ts": ref.id, "channel_id": channel, "is_ephemeral": False}
         given = {"container": container, "actions": [pressed(action, list(values), {})]}

@@ -104,7 +104,10 @@ def archived_threads(call: Call) -> Json:
     channel = call.world.channel(call.path["channel"])
     threads = [each for each in call.world.channels_of(channel["guild_id"]) if each.get("parent_id") == channel["id"]]
     archived = [each for each in threads if each["type"] in THREADS and each["thread_metadata"]["archived"]]
-    return {"threads": archived, "members": [], "has_more": False}
+    archived.sort(key=lambda each: str(each["thread_metadata"]["archive_timestamp"]), reverse=True)
+    before, limit = call.query.get("before"), int(call.query.get("limit", 50))
+    found = [each for each in archived if before is None or each["thread_metadata"]["archive_timestamp"] < before]
+    return {"threads": found[:limit], "members": [], "has_more": len(found) > limit}
 
 
 @route("GET", "/channels/{channel}")

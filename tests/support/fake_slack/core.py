@@ -88,6 +88,9 @@ class Core:
 
     # The Web API
 
+    def has_token(self, text: str | None) -> bool:
+        return any(token.text == text for app in self.apps.values() for token in app.tokens)
+
     def token(self, text: str | None, cookie: str | None = None) -> Token:
         if not text:
             raise SlackError("not_authed")

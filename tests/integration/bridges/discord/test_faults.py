@@ -1,7 +1,9 @@
 """What goes wrong: connections, kills, tokens, permissions, limits. Nothing is lost or doubled, and people are told."""
 
+import pytest
 import pytest_twisted
 
+from appservice.bridges.discord import past
 from tests.integration.bridges.discord.pictures import PNG
 from tests.integration.bridges.discord.town import Town
 from tests.support.fake_discord import BRIDGE_PERMISSIONS, P
@@ -108,6 +110,27 @@ async def test_what_happened_on_discord_while_the_bridge_was_dead_is_made_up_for
         return "gone" not in await town.texts(alice, room)
 
     await town.eventually(is_gone, "the deletion")
+
+
+@inlined
+async def test_threads_that_came_to_rest_meanwhile_are_all_made_up_for(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "MAX_PAGE", 2)
+    alice, room = await opened(town)
+    town.discord.post(town.garden, town.carol, "before")
+    await town.says(alice, room, "before")
+    await town.process.kill()
+    for number in range(5):
+        root = town.discord.post(town.garden, town.carol, f"root {number}")
+        thread = town.discord.thread(town.garden, town.carol, f"branch {number}", root)
+        town.discord.post(thread, town.carol, f"leaf {number}")
+        rest = town.discord.world.channels[thread]["thread_metadata"]
+        rest.update(archived=True, archive_timestamp=f"2099-01-01T00:00:0{number}+00:00")
+    await town.restart()
+    for number in range(5):
+        leaf, root = await town.says(alice, room, f"leaf {number}"), await town.says(alice, room, f"root {number}")
+        assert leaf["content"]["m.relates_to"]["event_id"] == root["event_id"]
 
 
 @inlined

@@ -213,10 +213,22 @@ async def test_channels_and_people_are_looked_up(town: SlackTown) -> None:
     assert room in {each["room_id"] for each in listed["chunk"]}
 
 
-async def test_the_provisioning_api_knows_the_bridge(town: SlackTown) -> None:
-    answer = await town.api("GET", "/_bridge/provision/v1/status", token=SECRET)
-    assert answer.status in (200, 404), answer
-    assert TEAM
+async def test_the_provisioning_api_signs_in_and_opens_channels(town: SlackTown) -> None:
+    alice = await town.user("alice")
+    who = f"user_id={q(alice.user_id)}"
+    assert "Connected to Slack" in str((await town.api("GET", f"/_bridge/v1/status?{who}", token=SECRET)).json)
+    ways = (await town.api("GET", f"/_bridge/v1/whoami?{who}", token=SECRET)).json
+    assert "token" in str(ways)
+    await town.api("POST", f"/_bridge/v1/login/start/token?{who}", {}, token=SECRET)
+    token = {"token": town.slack.authorize(town.app, town.joe).text}
+    done = await town.api("POST", f"/_bridge/v1/login/step?{who}", token, token=SECRET)
+    assert done.json["login"]["name"].startswith("joe")
+    found = (await town.api("GET", f"/_bridge/v1/channels?{who}&search=gener", token=SECRET)).json["channels"]
+    assert [each["id"] for each in found] == [f"{TEAM}-{town.general.id}"]
+    opened = await town.api("POST", f"/_bridge/v1/channels/{found[0]['id']}/open?{who}", {}, token=SECRET)
+    await alice.join(opened.json["room_id"])
+    await alice.send(opened.json["room_id"], "by the API")
+    assert (await town.posted(town.general, "by the API"))["user"] == town.joe.id
 
 
 async def test_roles_are_power_levels(town: SlackTown) -> None:
