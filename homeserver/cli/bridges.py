@@ -4,9 +4,9 @@ import importlib
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import click
 import yaml
@@ -19,6 +19,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.logs import restart_logging, start_logging
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
+from matrix.ids import UserId
 from storage.embedded import EmbeddedPostgres
 from storage.opened import prepare
 from synapse_like_config import Config, ConfigFault
@@ -123,32 +124,50 @@ def begin(name: str, directory: Path, given: dict[str, Any], the_reactor: TheRea
             raise Fault(f"{error.filename}: {error.strerror}") from None
         click.echo(f"Wrote {file}.")
     else:
-        _take_over(file, name, given.get(name, {}))
+        _take_over(file, name, given.get(name, {}), given["permissions"])
     config = _loaded(file, package)
     registrations = write_registrations(directory, config.settings, name)
-    click.echo("")
-    click.echo(package.instructions(config.settings.public.address))
-    is_good = _is_good(package, config, the_reactor(for_asyncio=True), directory)
+    findings = _found(package, config, the_reactor(for_asyncio=True), directory)
+    is_good = all(finding.is_good for finding in findings)
+    if not is_good:
+        click.echo(f"\n{package.instructions(config.settings.public.address)}")
+    for finding in findings:
+        click.echo(f"{' ok ' if finding.is_good else 'BAD '} {finding.topic}: {finding.text}")
     click.echo("")
     if not is_good:
         click.echo(f"When that is done, and the tokens stand in {directory / CONFIG}, say this again.")
         return False
-    for line in _next_steps(name, directory, registrations):
+    options, server_name = config.settings.appservice, config.settings.homeserver.server_name
+    for line in _next_steps(name, directory, registrations, f"@{options.bot}:{server_name}"):
         click.echo(line)
+    if "admin" not in config.settings.permissions.values():
+        click.echo("Nobody runs the bridge yet, to be told what is wrong with it: say this again with --admin @you:...")
     return True
 
 
-def _take_over(file: Path, name: str, given: dict[str, Any]) -> None:
-    """Options of the network that were given now go into a file that is there. Comments stay."""
+def _take_over(file: Path, name: str, given: dict[str, Any], permissions: Mapping[str, str]) -> None:
+    """Options of the network, and admins, that were given now go into a file that is there. Comments stay."""
     lines = file.read_text(encoding="utf-8").splitlines()
+    admins = [user for user, level in permissions.items() if level == "admin"]
+    if admins:
+        _add_admins(lines, file, admins)
     for key, value in given.items():
         at = _line_of(lines, name, key)
         text = f"  {key}: {yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
         if at is None:
             raise Fault(f"{file} has no line for {name}.{key}: write it there.", MISCONFIGURED)
         lines[at] = text
-    if given:
+    if given or admins:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _add_admins(lines: list[str], file: Path, admins: Sequence[str]) -> None:
+    at = next((at for at, line in enumerate(lines) if line.startswith("permissions: {")), None)
+    if at is None:
+        raise Fault(f"{file} has no line `permissions: {{...}}`: write there who is an admin.", MISCONFIGURED)
+    permissions = yaml.safe_load(lines[at])["permissions"] | dict.fromkeys(admins, "admin")
+    text = yaml.safe_dump(permissions, default_flow_style=True, sort_keys=False, width=10**6).strip()
+    lines[at] = f"permissions: {text}"
 
 
 def _line_of(lines: Sequence[str], name: str, key: str) -> int | None:
@@ -161,23 +180,19 @@ def _line_of(lines: Sequence[str], name: str, key: str) -> int | None:
     return None
 
 
-def _next_steps(name: str, directory: Path, registrations: Sequence[Path]) -> list[str]:
+def _next_steps(name: str, directory: Path, registrations: Sequence[Path], bot: str) -> list[str]:
     commands = [["hearth", "appservice", "add", str(file)] for file in registrations]
     commands.append(["hearth", "bridge", name, "-c", str(directory / "bridge.yaml")])
     return [
         "Everything is there. Tell the homeserver of the bridge (it may be running), then start it:",
         *(f"  {shlex.join(command)}" for command in commands),
-        f"Then begin a chat with the bridge's bot, and say `help`. In a room: `!{name} bridge CHANNEL`.",
+        f"Then begin a chat with {bot}, and say `help`. In a room to which it is invited: `!{name} bridge CHANNEL`.",
     ]
 
 
-def _is_good(package: "AnyPackage", config: "BridgeConfig", reactor: Reactor, directory: Path) -> bool:
+def _found(package: "AnyPackage", config: "BridgeConfig", reactor: Reactor, directory: Path) -> "Sequence[Finding]":
     start_logging(level="ERROR")
-    is_good = True
-    for finding in run(reactor, _findings(package, config, reactor, directory)):
-        is_good = is_good and finding.is_good
-        click.echo(f"{' ok ' if finding.is_good else 'BAD '} {finding.topic}: {finding.text}")
-    return is_good
+    return run(reactor, _findings(package, config, reactor, directory))
 
 
 async def _findings(
@@ -198,23 +213,33 @@ async def _turn(clock: Clock) -> None:
     await turned
 
 
-def given_options(name: str, config: Config, homeserver: str | None, public: str | None, words: Sequence[str]) -> Any:
+class Wish(TypedDict):
+    """What `init` was given."""
+
+    homeserver: str | None
+    public: str | None
+    admins: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def given_options(name: str, config: Config, wish: Wish) -> Any:
     """The sections of a new bridge.yaml, as far as the homeserver's configuration and the command line tell them.
 
-    `words`: KEY=VALUE, options of the network. Raises: Fault.
+    `words`: KEY=VALUE, options of the network. Raises: Fault, BadIdentifier.
     """
     listener = next((each for each in config.listeners.open if each.port and not each.tls), None)
-    address = homeserver or f"http://localhost:{listener.port if listener else 8008}"
+    address = wish["homeserver"] or f"http://localhost:{listener.port if listener else 8008}"
     of_server: dict[str, Any] = {"server_name": str(config.server.server_name), "address": address}
-    given: dict[str, Any] = {"homeserver": of_server, name: dict(_option(word) for word in words)}
+    given: dict[str, Any] = {"homeserver": of_server, name: dict(_option(word) for word in wish["words"])}
     if config.database.dsn is None:
         of_server["data"] = str(config.data_directory)
     else:
         given["database"] = {"name": "psycopg2", "args": dict(config.database.database.args)}
-    if public is not None:
-        given["public"] = {"address": public}
+    if wish["public"] is not None:
+        given["public"] = {"address": wish["public"]}
     given["appservice"] = {"port": 29300 + NAMES.index(name)}
-    given["permissions"] = {"*": "relay", str(config.server.server_name): "user"}
+    admins = {str(UserId.parse(user)): "admin" for user in wish["admins"]}
+    given["permissions"] = {"*": "relay", str(config.server.server_name): "user", **admins}
     return given
 
 

@@ -1,7 +1,7 @@
 """The commands. Each reads its words, loads the configuration, and hands on to one function."""
 
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, Unpack
 
 import click
 
@@ -207,6 +207,7 @@ def _add_bridge(name: str) -> None:
     @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where its files are to be.")
     @click.option("--homeserver", metavar="URL", help="Where the bridge reaches the homeserver.")
     @click.option("--public", metavar="URL", help="The https address under which the outer world reaches the bridge.")
+    @click.option("--admin", "admins", multiple=True, metavar="USER", help="Who runs the bridge: @you:example.org")
     @click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="An option of the network: a token.")
     @click.pass_obj
     def init_bridge(
@@ -214,13 +215,14 @@ def _add_bridge(name: str) -> None:
         files: tuple[Path, ...],
         data: Path,
         directory: Path | None,
-        homeserver: str | None,
-        public: str | None,
-        words: tuple[str, ...],
+        **wish: Unpack[bridges.Wish],
     ) -> None:
         """Write its configuration and registration, say what the other side needs, and check that."""
         config = load(files, data)
-        given = bridges.given_options(name, config, homeserver, public, words)
+        try:
+            given = bridges.given_options(name, config, wish)
+        except BadIdentifier as error:
+            raise click.BadParameter(str(error), param_hint="--admin") from None
         if not bridges.begin(name, directory or bridges.directory_of(config.data_directory, name), given, reactor):
             raise click.exceptions.Exit(FAILED)
 

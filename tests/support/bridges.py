@@ -136,9 +136,96 @@ class RunningBridge:
 
 
 class People:
-    """What people do at the homeserver."""
+    """What people do at the homeserver, beside a bridge, and what they see."""
 
     hs: Homeserver
+    # How long they wait for something.
+    wait_s = 10.0
+
+    @property
+    def parts(self) -> Assembled:
+        """Those of the bridge that runs."""
+        raise NotImplementedError
+
+    @property
+    def bot_user(self) -> str:
+        return str(self.parts.context.bot.user_id)
+
+    def ghost(self, person: str) -> str:
+        return str(self.parts.people.ghost_id(person))
+
+    async def user(self, name: str, **body: Any) -> Client:
+        return await self.hs.register(name, **body)
+
+    async def open(self, channel: str, *members: Client) -> str:
+        """The room of the channel, with these in it."""
+        portal = await self.parts.bridging.open(ChannelId(channel), None)
+        for member in members:
+            await member.join(portal.room_id)
+        await self.parts.inbox.idle()
+        return str(portal.room_id)
+
+    async def management_room(self, client: Client) -> str:
+        body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [self.bot_user]}
+        room = str((await client.ok("POST", "/createRoom", body))["room_id"])
+        await self.says(client, room, "Hello! This is the bridge")
+        return room
+
+    async def command(self, client: Client, room: str, text: str) -> str:
+        """What the bot answers."""
+        before = {event["event_id"] for event in await self.events(client, room)}
+        await client.send(room, text)
+
+        def is_answer(event: dict[str, Any]) -> bool:
+            return event["event_id"] not in before and event["sender"] == self.bot_user and "body" in event["content"]
+
+        return str((await self.find(client, room, is_answer, f"an answer to {text!r}"))["content"]["body"])
+
+    # What they see.
+
+    async def events(self, client: Client, room: str) -> list[dict[str, Any]]:
+        """The room's timeline, oldest first."""
+        answer = await client.get(f"/rooms/{q(room)}/messages", dir="b", limit=200)
+        return list(reversed(answer["chunk"]))
+
+    async def messages(self, client: Client, room: str) -> list[str]:
+        """The texts of a room, each with its sender."""
+        found = await self.events(client, room)
+        return [
+            f"{event['sender']}: {event['content'].get('body')}"
+            for event in found
+            if event["type"] == "m.room.message" and event["content"]
+        ]
+
+    async def find(self, client: Client, room: str, test: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
+        """Comes back with the event of the room of which that is true, when it is there."""
+        found: list[dict[str, Any]] = []
+
+        async def look() -> bool:
+            found[:] = [event for event in await self.events(client, room) if passes(test, event)]
+            return bool(found)
+
+        await self.eventually(look, f"{what} in {room}")
+        return found[0]
+
+    async def says(self, client: Client, room: str, text: str) -> dict[str, Any]:
+        """Comes back with the event when somebody has said that (or something that holds it)."""
+        return await self.find(client, room, lambda event: text in str(event["content"].get("body", "")), f"{text!r}")
+
+    async def state(self, client: Client, room: str, event_type: str, key: str = "") -> Any:
+        response = await client.ask("GET", f"/rooms/{q(room)}/state/{q(event_type)}/{q(key)}")
+        return response.json if response.status == 200 else None
+
+    async def eventually(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
+        await eventually(look, what, self.wait_s)
+
+    async def until(self, condition: Callable[[], Any], what: str) -> None:
+        async def look() -> bool:
+            return bool(condition())
+
+        await self.eventually(look, what)
+
+    # What they do.
 
     async def upload(self, client: Client, data: bytes, mimetype: str, name: str) -> str:
         path = f"/_matrix/media/v3/upload?filename={q(name)}"
@@ -158,6 +245,13 @@ class People:
     async def redact(self, client: Client, room: str, event_id: str) -> None:
         await client.ok("PUT", f"/rooms/{q(room)}/redact/{q(event_id)}/r{event_id[1:9]}", {})
 
+    async def api(self, method: str, path: str, json: Any = None, token: str = HS_TOKEN) -> Response:
+        """A request to the bridge."""
+        from tests.support.http import MemoryClient
+
+        client = MemoryClient(self.parts.router(), reactor=reactor)  # type: ignore[arg-type]
+        return await client.request(method, path, json=json, token=token)
+
 
 class Town(People):
     """The homeserver, the remote, and the bridge between them."""
@@ -167,6 +261,10 @@ class Town(People):
         self.settings = settings
         self.remote = FakeRemote()
         self.bridge: RunningBridge = self._new()
+
+    @property
+    def parts(self) -> Assembled:
+        return self.bridge.parts
 
     def _new(self) -> RunningBridge:
         return RunningBridge(self.hs, FakeNetwork(self.remote), self.settings)
@@ -183,85 +281,6 @@ class Town(People):
         await self.bridge.start()
         # As every process does; the homeserver tries again what it could not tell.
         await self.bridge.parts.context.matrix.whoami(self.bridge.parts.context.bot)
-
-    async def user(self, name: str, **body: Any) -> Client:
-        return await self.hs.register(name, **body)
-
-    async def open(self, channel: str, *members: Client) -> str:
-        """The room of the channel, with these in it."""
-        portal = await self.bridge.parts.bridging.open(ChannelId(channel), None)
-        for member in members:
-            await member.join(portal.room_id)
-        await self.bridge.parts.inbox.idle()
-        return portal.room_id
-
-    async def management_room(self, client: Client) -> str:
-        body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [self.bot]}
-        room = str((await client.ok("POST", "/createRoom", body))["room_id"])
-        await self.says(client, room, "Hello! This is the bridge")
-        return room
-
-    @property
-    def bot(self) -> str:
-        return self.bridge.parts.context.bot.user_id
-
-    def ghost(self, person: str) -> str:
-        return str(self.bridge.parts.people.ghost_id(person))
-
-    async def events(self, client: Client, room: str) -> list[dict[str, Any]]:
-        """The room's timeline, oldest first."""
-        answer = await client.get(f"/rooms/{q(room)}/messages", dir="b", limit=200)
-        return list(reversed(answer["chunk"]))
-
-    async def messages(self, client: Client, room: str) -> list[str]:
-        """The texts of a room, each with its sender."""
-        found = await self.events(client, room)
-        return [
-            f"{event['sender']}: {event['content'].get('body')}"
-            for event in found
-            if event["type"] == "m.room.message" and event["content"]
-        ]
-
-    async def says(self, client: Client, room: str, text: str) -> dict[str, Any]:
-        """Comes back with the event when somebody has said that (or something that holds it)."""
-        found: list[dict[str, Any]] = []
-
-        async def look() -> bool:
-            for event in await self.events(client, room):
-                if text in str(event["content"].get("body", "")):
-                    found.append(event)
-                    return True
-            return False
-
-        await eventually(look, f"{text!r} in {room}")
-        return found[0]
-
-    async def command(self, client: Client, room: str, text: str) -> str:
-        """What the bot answers."""
-        before = {event["event_id"] for event in await self.events(client, room)}
-        await client.send(room, text)
-        answers: list[str] = []
-
-        async def look() -> bool:
-            for event in await self.events(client, room):
-                if event["event_id"] not in before and event["sender"] == self.bot and "body" in event["content"]:
-                    answers.append(event["content"]["body"])
-                    return True
-            return False
-
-        await eventually(look, f"an answer to {text!r}")
-        return answers[0]
-
-    async def state(self, client: Client, room: str, event_type: str, key: str = "") -> Any:
-        response = await client.ask("GET", f"/rooms/{q(room)}/state/{q(event_type)}/{q(key)}")
-        return response.json if response.status == 200 else None
-
-    async def api(self, method: str, path: str, json: Any = None, token: str = HS_TOKEN) -> Response:
-        """A request to the bridge."""
-        from tests.support.http import MemoryClient
-
-        client = MemoryClient(self.bridge.parts.router(), reactor=reactor)  # type: ignore[arg-type]
-        return await client.request(method, path, json=json, token=token)
 
     async def settle(self, channel: str, client: Client, room: str) -> None:
         """Comes back when all that was done before has come over, both ways: marks follow it."""

@@ -20,6 +20,7 @@ from appservice.bridges.core.portals import Portals
 from appservice.bridges.core.settings import Level
 from appservice.bridges.core.starting import Starting
 from appservice.bridges.core.status import Status
+from appservice.bridges.core.texts import counted
 from matrix.ids import UserId
 from storage.bridges import PortalRow
 
@@ -236,7 +237,7 @@ class Commands:
             for each in portals[:_MAX_LISTED]
             if self._may_list(each, asked.sender)
         ]
-        return "\n".join([f"{len(portals)} channels are bridged.", *lines])
+        return "\n".join([counted(len(portals), "channel is bridged.", "channels are bridged."), *lines])
 
     def _may_list(self, portal: PortalRow, user_id: str) -> bool:
         is_admin = self._context.settings.level_of(user_id) == "admin"

@@ -68,7 +68,8 @@ class StateOut:
         if person is None or action is None or user_id == self._context.bot.user_id:
             return
         is_member = person in members_of(portal)
-        if (action == "invite") == is_member:
+        # Bans hold for who is not there too, and end for them.
+        if is_member if action == "invite" else action == "kick" and not is_member:
             await self._come(portal, user_id, action)
             return
         author = await self._authors.of(event["sender"], portal.room_id)

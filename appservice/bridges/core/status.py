@@ -4,6 +4,7 @@ from appservice.bridges.core.context import Context
 from appservice.bridges.core.logins import Logins
 from appservice.bridges.core.network import Connected
 from appservice.bridges.core.portals import Portals
+from appservice.bridges.core.texts import counted
 from storage import bridges_inbox as rows
 
 
@@ -41,10 +42,12 @@ class Status:
             how = "Connected" if own.is_connected else "Not connected"
             first = f"{how} to {title}" + (f": {own.text}" if own.text else ".")
         waiting, since_ms = await self._context.store.read(rows.depth)
-        lines = [first, f"{len(self._portals.all())} channels are bridged."]
-        if waiting:
-            age_s = (self._context.clock.now_ms() - (since_ms or 0)) // 1000
-            lines.append(f"{waiting} events wait to be bridged, the oldest for {age_s} s.")
+        lines = [first, counted(len(self._portals.all()), "channel is bridged.", "channels are bridged.")]
+        age_s = (self._context.clock.now_ms() - (since_ms or 0)) // 1000
+        # Who asks in a room waits for the answer there, which is no more than a moment.
+        if waiting > 1 or (waiting and age_s > 1):
+            wait = counted(waiting, "event waits", "events wait")
+            lines.append(f"{wait} to be bridged, the oldest for {age_s} s.")
         for row in self._logins.of_user(user_id):
             state = self._connections.get(row.login_id)
             how = f"lost: {row.lost}" if row.lost else "" if state is None else state.text

@@ -67,3 +67,8 @@ def caption_of(content: JsonDict) -> str:
     filename = content.get("filename")
     body = body_of(content)
     return body if isinstance(filename, str) and filename != body else ""
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """1 channel is, 2 channels are."""
+    return f"{number} {one if number == 1 else several}"

@@ -1,5 +1,6 @@
 """The history of channels, threads and direct chats."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,10 +118,8 @@ class Past:
             return ()
         open_ones = await self._rest.ask("GET", "/guilds/{guild_id}/threads/active", guild_id=guild.id)
         found = [each for each in open_ones["threads"] if str(each.get("parent_id")) == channel]
-        try:
+        with contextlib.suppress(MissingPermission, ChannelGone):
             found += await self._archived_since(channel, after_ms)
-        except (MissingPermission, ChannelGone):
-            pass
         for each in found:
             self._directory.put_channel({**each, "guild_id": guild.id})
         since = int(shapes.snowflake_at(after_ms))

@@ -192,7 +192,7 @@ class SlackApi:
             try:
                 response = await client.api_call(method, data=data)
             except SlackApiError as error:
-                wait_s = _retry_after(error)
+                wait_s = retry_after(error)
                 if wait_s is None:
                     raise
                 self.held_up += 1
@@ -230,7 +230,8 @@ def error_of(error: SlackApiError) -> tuple[str, JsonDict, int]:
     return str(data.get("error") or f"status {status}"), data, int(status)
 
 
-def _retry_after(error: SlackApiError) -> float | None:
+def retry_after(error: SlackApiError) -> float | None:
+    """Seconds, if that is what Slack wants."""
     _, data, status = error_of(error)
     if status != 429 and data.get("error") not in ("ratelimited", "rate_limited"):
         return None

@@ -55,6 +55,9 @@ class Connections:
         self._waiting = list(logins)
         for team in self._teams:
             self._tools.tasks.background("slack.connect", self._connect(team), endless=True)
+        if not self._teams:
+            text = "no bot_token is set: see `hearth bridge slack init`"
+            bridge.connection(Connected(login=None, is_connected=False, text=text))
         if self._settings.presence:
             self._tools.tasks.repeat("slack.presence", EVERY_S, self._look_at_presence)
 

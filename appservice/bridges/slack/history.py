@@ -1,9 +1,9 @@
 """Messages of before: pages of the history, of threads, and what was missed.
 
 Slack gives history newest first. For what came after a message all of it has to be read before the first of it can be
-told; it is held here until core has taken it, page by page: the oldest of it, where it is more than can be held, and then
-the rest is read again. Apps outside Slack's marketplace get 15 messages a minute: the waiting is done in api.py, and what
-was read before an interruption is kept.
+told; it is held here until core has taken it, page by page: the oldest of it, where it is more than can be held, and
+then the rest is read again. Apps outside Slack's marketplace get 15 messages a minute: the waiting is done in api.py,
+and what was read before an interruption is kept.
 """
 
 from collections import OrderedDict

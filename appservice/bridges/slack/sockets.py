@@ -8,11 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 
-from appservice.bridges.slack.api import Account, SlackApi
+from appservice.bridges.slack.api import Account, SlackApi, retry_after
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,10 @@ class SlackSocket:
 
 
 class _Client(SocketModeClient):
-    """Where it asks for a new address in a loop, this one asks more and more slowly, and tells why it is refused."""
+    """Where it asks for a new address in a loop, this one asks more and more slowly, and tells why it is refused.
+
+    And waits in silence where Slack holds it up: this one tells that too.
+    """
 
     refused: Callable[[str], None]
     _retry_s = FIRST_RETRY_S
@@ -97,14 +101,25 @@ class _Client(SocketModeClient):
     async def issue_new_wss_url(self) -> str:
         while True:
             try:
-                url = await super().issue_new_wss_url()
+                answer = await self.web_client.apps_connections_open(app_token=self.app_token)
+                url = str(answer["url"])
             except Exception as error:  # noqa: BLE001 - whatever it is, the connection is tried again
+                held_s = _held_s(error)
+                if held_s is not None:
+                    self.refused(f"Slack lets an app connect about once a minute: in {held_s:g} s it is tried again")
+                    await asyncio.sleep(held_s)
+                    continue
                 self.refused(f"Slack gives no connection: {_word(error)}")
                 await asyncio.sleep(self._retry_s)
                 self._retry_s = min(MAX_RETRY_S, self._retry_s * 2)
             else:
                 self._retry_s = FIRST_RETRY_S
                 return url
+
+
+def _held_s(error: Exception) -> float | None:
+    """For how long Slack wants to hear no more."""
+    return retry_after(error) if isinstance(error, SlackApiError) else None
 
 
 def _word(error: Exception) -> str:

@@ -150,7 +150,7 @@ async def test_the_bot_answers_in_its_management_room(town: Town) -> None:
     assert "Connected to Fakechat" in await town.command(alice, room, "status")
     assert "general" in await town.command(alice, room, "search gen")
     assert "You are invited" in await town.command(alice, room, "bridge general")
-    assert "1 channels are bridged" in await town.command(alice, room, "list")
+    assert "1 channel is bridged" in await town.command(alice, room, "list")
     assert "no channel nowhere" in await town.command(alice, room, "bridge nowhere")
     assert "no longer bridged" in await town.command(alice, room, "unbridge general")
 

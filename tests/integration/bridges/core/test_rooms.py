@@ -31,7 +31,7 @@ async def test_a_rooms_name_topic_and_members_are_the_channels(town: Town) -> No
     alice, room = await opened(town)
     assert await content(town, alice, room, "m.room.name", "name") == "general"
     assert await content(town, alice, room, "m.room.topic", "topic") == "All of it"
-    assert await members(alice, room) == {town.bot, town.ghost("U1"), town.ghost("U2"), alice.user_id}
+    assert await members(alice, room) == {town.bot_user, town.ghost("U1"), town.ghost("U2"), alice.user_id}
     bridge = await town.state(alice, room, "m.bridge", "hearth://fake/C1")
     assert bridge["channel"]["id"] == "C1"
 
@@ -71,11 +71,11 @@ async def test_people_come_and_go_as_on_the_network(town: Town) -> None:
     alice, room = await opened(town)
     town.remote.add_person("U2", "Uma")
     town.remote.emit(MemberChanged(channel=C1, person=PersonId("U2"), membership="join"), "C1")
-    await comes_to(lambda: members(alice, room), {town.bot, town.ghost("U1"), town.ghost("U2"), alice.user_id})
+    await comes_to(lambda: members(alice, room), {town.bot_user, town.ghost("U1"), town.ghost("U2"), alice.user_id})
     town.remote.emit(MemberChanged(channel=C1, person=PersonId("U2"), membership="leave"), "C1")
-    await comes_to(lambda: members(alice, room), {town.bot, town.ghost("U1"), alice.user_id})
+    await comes_to(lambda: members(alice, room), {town.bot_user, town.ghost("U1"), alice.user_id})
     town.remote.emit(MemberChanged(channel=C1, person=PersonId("U1"), membership="leave", by=PersonId("U2")), "C1")
-    await comes_to(lambda: members(alice, room), {town.bot, alice.user_id})
+    await comes_to(lambda: members(alice, room), {town.bot_user, alice.user_id})
 
 
 @inlined
@@ -85,7 +85,7 @@ async def test_a_ghost_that_is_invited_or_put_out_is_so_on_the_network(town: Tow
     await _powers(town, room, alice)
     await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.ghost("U2")})
     await until(lambda: "U2" in town.remote.channels[C1].members)
-    await comes_to(lambda: members(alice, room), {town.bot, town.ghost("U1"), town.ghost("U2"), alice.user_id})
+    await comes_to(lambda: members(alice, room), {town.bot_user, town.ghost("U1"), town.ghost("U2"), alice.user_id})
     await alice.ok("POST", f"/rooms/{q(room)}/kick", {"user_id": town.ghost("U2")})
     await until(lambda: "U2" not in town.remote.channels[C1].members)
 
@@ -205,7 +205,7 @@ async def test_a_room_of_theirs_is_bridged_and_unbridged(town: Town) -> None:
     alice, bob = await town.user("alice"), await town.user("bob")
     room = await alice.create_room(invite=[bob])
     await bob.join(room)
-    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot})
+    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot_user})
     await town.says(alice, room, "to bridge this room")
     assert "power" in await town.command(bob, room, "!fake bridge #general")
     assert "is bridged to" in await town.command(alice, room, "!fake bridge #general")
@@ -224,7 +224,7 @@ async def test_a_room_that_is_upgraded_stays_bridged(town: Town) -> None:
     town.remote.add_channel("C1", "general", ["U1"])
     alice = await town.user("alice")
     room = await alice.create_room(room_version="11", name="Ours")
-    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot})
+    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot_user})
     await town.says(alice, room, "to bridge this room")
     await town.command(alice, room, "!fake bridge general")
     new = (await alice.ok("POST", f"/rooms/{q(room)}/upgrade", {"new_version": "12"}))["replacement_room"]

@@ -11,7 +11,7 @@ discord.py runs in a loop of a thread of its own, since the tests' reactor is no
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ import pytest_twisted
 from attrs import evolve
 from twisted.internet import reactor
 
+from appservice.bridges.core.assembly import Assembled
 from appservice.bridges.core.crossing import Crossing, LoopThread
-from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.package import Tools
 from appservice.bridges.discord.network import DiscordNetwork
 from appservice.bridges.discord.settings import DiscordSettings
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
-from tests.support.bridges import People, RunningBridge, eventually, passes, registrations, settings_of
+from tests.support.bridges import People, RunningBridge, passes, registrations, settings_of
 from tests.support.fake_discord import Bot, FakeDiscord
 from tests.support.homeserver import Client, Homeserver, q
 from tests.support.processes import free_port
@@ -76,6 +76,8 @@ class Process:
 class Town(People):
     """Carol's server Wonderland with the channel garden; the bridge's bot is in it."""
 
+    wait_s = WAIT_S
+
     def __init__(self, hs: Homeserver, discord: FakeDiscord, directory: Path, port: int) -> None:
         self.hs, self.discord, self.directory = hs, discord, directory
         self.carol = discord.person("carol", "Carol")
@@ -105,60 +107,25 @@ class Town(People):
 
     # Matrix.
 
-    async def user(self, name: str, **body: Any) -> Client:
-        return await self.hs.register(name, **body)
-
     async def alice(self) -> Client:
         alice = await self.user("alice")
         await alice.ok("PUT", f"/profile/{q(alice.user_id)}/displayname", {"displayname": "Alice"})
         return alice
 
-    async def open(self, channel: str, *members: Client) -> str:
-        """The room of the channel, with these in it."""
-        portal = await self.process.bridge.parts.bridging.open(ChannelId(channel), None)
-        for member in members:
-            await member.join(portal.room_id)
-        await self.process.bridge.parts.inbox.idle()
-        return str(portal.room_id)
+    @property
+    def parts(self) -> Assembled:
+        return self.process.bridge.parts
 
     def ghost(self, person: Json | str) -> str:
-        return str(self.process.bridge.parts.people.ghost_id(person if isinstance(person, str) else person["id"]))
-
-    @property
-    def bot_user(self) -> str:
-        return str(self.process.bridge.parts.context.bot.user_id)
-
-    async def events(self, client: Client, room: str) -> list[Json]:
-        """The room's timeline, oldest first."""
-        answer = await client.get(f"/rooms/{q(room)}/messages", dir="b", limit=200)
-        return list(reversed(answer["chunk"]))
-
-    async def find(self, client: Client, room: str, test: Callable[[Json], Any], what: str) -> Json:
-        """Comes back with the event for which that is so, when it is there."""
-        found: list[Json] = []
-
-        async def look() -> bool:
-            found[:] = [event for event in await self.events(client, room) if passes(test, event)]
-            return bool(found)
-
-        await self.eventually(look, what)
-        return found[0]
-
-    async def says(self, client: Client, room: str, text: str) -> Json:
-        """Comes back with the event when somebody has said that (or something that holds it)."""
-        return await self.find(client, room, lambda event: text in event["content"].get("body", ""), f"{text!r}")
+        return super().ghost(person if isinstance(person, str) else person["id"])
 
     async def texts(self, client: Client, room: str) -> list[str]:
         events = await self.events(client, room)
         return [event["content"]["body"] for event in events if event["content"].get("body")]
 
-    async def state(self, client: Client, room: str, event_type: str, key: str = "") -> Any:
-        response = await client.ask("GET", f"/rooms/{q(room)}/state/{q(event_type)}/{q(key)}")
-        return response.json if response.status == 200 else None
-
     async def bot_state(self, room: str, event_type: str, key: str = "") -> Any:
         """As the bridge's bot sees it."""
-        context = self.process.bridge.parts.context
+        context = self.parts.context
         return await context.matrix.state(context.bot, room, event_type, key)
 
     async def space_of(self, client: Client, room: str) -> str:
@@ -167,30 +134,10 @@ class Town(People):
         return next(str(each["state_key"]) for each in events if each["type"] == "m.space.parent")
 
     async def give_power(self, client: Client, room: str, level: int) -> None:
-        context = self.process.bridge.parts.context
+        context = self.parts.context
         levels = await self.bot_state(room, "m.room.power_levels")
         levels["users"][client.user_id] = level
         await context.matrix.put_state(context.bot, room, "m.room.power_levels", levels)
-
-    async def management_room(self, client: Client) -> str:
-        body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [self.bot_user]}
-        room = str((await client.ok("POST", "/createRoom", body))["room_id"])
-        await self.says(client, room, "Hello! This is the bridge")
-        return room
-
-    async def command(self, client: Client, room: str, text: str) -> str:
-        """What the bot answers."""
-        before = {event["event_id"] for event in await self.events(client, room)}
-        await client.send(room, text)
-        found = await self.find(
-            client,
-            room,
-            lambda event: (
-                event["event_id"] not in before and event["sender"] == self.bot_user and "body" in event["content"]
-            ),
-            f"an answer to {text!r}",
-        )
-        return str(found["content"]["body"])
 
     # Discord.
 
@@ -208,17 +155,6 @@ class Town(People):
         await self.until(look, what)
         return found[0]
 
-    # Waiting.
-
-    async def until(self, condition: Callable[[], Any], what: str) -> None:
-        async def look() -> bool:
-            return bool(condition())
-
-        await self.eventually(look, what)
-
-    async def eventually(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
-        await eventually(look, what, WAIT_S)
-
     async def settle(self, client: Client, room: str, channel: str) -> None:
         """Comes back when all that was done before has come over, both ways: marks follow it."""
         mark = f"mark {self.discord.world.ids.next()}"
@@ -226,7 +162,7 @@ class Town(People):
         await self.says(client, room, f"{mark} in")
         await client.send(room, f"{mark} out")
         await self.posted(channel, f"{mark} out")
-        await self.process.bridge.parts.inbox.idle()
+        await self.parts.inbox.idle()
 
 
 @pytest_twisted.async_yield_fixture

@@ -191,8 +191,8 @@ async def test_channels_are_bridged_and_unbridged_by_command(town: SlackTown) ->
 async def test_a_room_of_ones_own_is_bridged(town: SlackTown) -> None:
     alice = await town.user("alice")
     room = await alice.create_room(name="Plaza")
-    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot})
-    await town.until_state(alice, room, "m.room.member", lambda content: content["membership"] == "join", town.bot)
+    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": town.bot_user})
+    await town.until_state(alice, room, "m.room.member", lambda content: content["membership"] == "join", town.bot_user)
     await alice.send(room, "!slack bridge #general")
     await town.until(lambda: town.bridge.parts.portals.of_room(room), "the room is bridged")
     await alice.send(room, "plumbed")

@@ -12,7 +12,7 @@ slack_sdk runs in a loop of a thread of its own, since the tests' reactor is not
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from appservice.bridges.slack.settings import SlackSettings
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.metrics import Metrics
 from homeserver.runtime.tasks import Tasks
-from tests.support.bridges import RunningBridge, Town, eventually, passes, registrations, settings_of
+from tests.support.bridges import RunningBridge, Town, passes, registrations, settings_of
 from tests.support.fake_slack import Channel, FakeSlack, Json, Person, Token
 from tests.support.homeserver import Client, Homeserver
 from tests.support.processes import free_port
@@ -73,6 +73,8 @@ class SlackProcess(RunningBridge):
 class SlackTown(Town):
     """Maria and Joe in the workspace Hearth Works, with the channel general; the bridge's bot is in it."""
 
+    wait_s = WAIT_S
+
     def __init__(self, hs: Homeserver, slack: FakeSlack, place: Path, port: int) -> None:
         self.slack = slack
         self.app = slack.add_app()
@@ -101,15 +103,6 @@ class SlackTown(Town):
         self.bridge = self._new()
         await self.start()
 
-    async def until(self, condition: Callable[[], Any], what: str) -> None:
-        async def look() -> bool:
-            return bool(condition())
-
-        await eventually(look, what, WAIT_S)
-
-    async def eventually(self, look: Callable[[], Awaitable[bool]], what: str) -> None:
-        await eventually(look, what, WAIT_S)
-
     async def until_state(
         self, client: Client, room: str, event_type: str, test: Callable[[Json], Any], key: str = ""
     ) -> None:
@@ -119,23 +112,12 @@ class SlackTown(Town):
             content = await self.state(client, room, event_type, key)
             return content is not None and passes(test, content)
 
-        await eventually(look, f"{event_type} {key}", WAIT_S)
+        await self.eventually(look, f"{event_type} {key}")
 
     @property
     def network_of_slack(self) -> SlackNetwork:
         assert isinstance(self.bridge.network, SlackNetwork)
         return self.bridge.network
-
-    async def find(self, client: Client, room: str, test: Callable[[Json], Any], what: str) -> Json:
-        """Comes back with the event of the room of which that is true, when it is there."""
-        found: list[Json] = []
-
-        async def look() -> bool:
-            found[:] = [event for event in await self.events(client, room) if passes(test, event)]
-            return bool(found)
-
-        await eventually(look, what, WAIT_S)
-        return found[0]
 
     async def posted(self, channel: Channel, test: "Callable[[Json], Any] | str") -> Json:
         """Comes back with the message of Slack that holds this text, or of which that is true."""
