@@ -41,17 +41,24 @@ _NEWEST = """
          ORDER BY sent_ms, seq LIMIT 1)
     ) AS known ORDER BY rank LIMIT 1
 """
+# Forums have nothing but threads.
+_HEARD = """
+    SELECT sent_ms FROM bridge_messages AS m
+    WHERE m.bridge = %(bridge)s AND m.channel_id = c.channel_id AND NOT is_ours ORDER BY sent_ms DESC, seq DESC LIMIT 1
+"""
 _NOTE = f"""
     INSERT INTO bridge_marks AS mark (bridge, channel_id, message_id, sent_ms, since_ms, missed)
     SELECT %(bridge)s, c.channel_id, coalesce(newest.message_id, ''), coalesce(newest.sent_ms, 0),
-           coalesce(newest.sent_ms, 0), 1
-    FROM unnest(%(channels)s::text[]) AS c (channel_id) LEFT JOIN LATERAL ({_NEWEST}) AS newest ON true
+           coalesce(heard.sent_ms, 0), 1
+    FROM unnest(%(channels)s::text[]) AS c (channel_id)
+    LEFT JOIN LATERAL ({_NEWEST}) AS newest ON true
+    LEFT JOIN LATERAL ({_HEARD}) AS heard ON true
     ON CONFLICT (bridge, channel_id) DO UPDATE SET
         missed = mark.missed + 1,
         message_id = CASE WHEN mark.missed = 0 AND excluded.sent_ms > mark.sent_ms
                      THEN excluded.message_id ELSE mark.message_id END,
         sent_ms = CASE WHEN mark.missed = 0 THEN greatest(mark.sent_ms, excluded.sent_ms) ELSE mark.sent_ms END,
-        since_ms = CASE WHEN mark.missed = 0 THEN greatest(mark.sent_ms, excluded.sent_ms) ELSE mark.since_ms END
+        since_ms = CASE WHEN mark.missed = 0 THEN greatest(mark.since_ms, excluded.since_ms) ELSE mark.since_ms END
 """
 
 
@@ -78,6 +85,16 @@ def move(cur: Cursor, bridge: str, channel_id: str, message_id: str, sent_ms: in
         " VALUES (%s, %s, %s, %s, 0) ON CONFLICT (bridge, channel_id) DO UPDATE"
         " SET message_id = excluded.message_id, sent_ms = excluded.sent_ms WHERE mark.sent_ms <= excluded.sent_ms",
         (bridge, channel_id, message_id, sent_ms),
+    )
+
+
+def begin(cur: Cursor, bridge: str, channel_id: str, message_id: str, sent_ms: int, now_ms: int) -> None:
+    """The room begins after this message, and now: threads that are older are no part of it."""
+    cur.execute(
+        "INSERT INTO bridge_marks AS mark (bridge, channel_id, message_id, sent_ms, since_ms)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (bridge, channel_id) DO UPDATE"
+        " SET message_id = excluded.message_id, sent_ms = excluded.sent_ms, since_ms = excluded.since_ms",
+        (bridge, channel_id, message_id, sent_ms, now_ms),
     )
 
 

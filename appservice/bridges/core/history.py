@@ -27,6 +27,8 @@ from storage.bridges_marks import Mark
 _PAGE = 100
 # So many messages come by themselves before the mark is moved: what has come anyway is read again, and compared.
 _MARK_EVERY = 100
+# So far the network's clock may be behind.
+_SKEW_MS = 60_000
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,9 @@ class History:
             await self._show(portal, message)
         # Where no message is wanted, the newest is where the room begins.
         newest = found if count else (await self._page(channel, 1)).messages
-        await self._move(channel, *newest[-1:])
+        now_ms = newest[-1].sent_ms if newest else self._context.clock.now_ms() - _SKEW_MS
+        at = (newest[-1].id, newest[-1].sent_ms) if newest else (marks.BEGINNING, 0)
+        await self._context.store.run(marks.begin, channel, *at, now_ms)
 
     async def saw(self, message: Message) -> None:
         """It has come by itself."""
@@ -73,9 +77,8 @@ class History:
                 count = 0
             self._unmarked[message.channel] = count
 
-    async def _move(self, channel: ChannelId, newest: Message | None = None) -> None:
-        at = (marks.BEGINNING, 0) if newest is None else (newest.id, newest.sent_ms)
-        await self._context.store.run(marks.move, channel, *at)
+    async def _move(self, channel: ChannelId, newest: Message) -> None:
+        await self._context.store.run(marks.move, channel, newest.id, newest.sent_ms)
 
     async def _show(self, portal: PortalRow, message: Message) -> None:
         await self._messages.add(portal, message)

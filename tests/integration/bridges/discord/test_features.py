@@ -1,11 +1,14 @@
 """What stands in the manual's table and in no other test here: begun rooms, captions, bans, look-ups, the API."""
 
+import pytest
 import pytest_twisted
 
+from appservice.bridges.core import history
 from tests.integration.bridges.discord.pictures import PNG
 from tests.integration.bridges.discord.town import Town
 from tests.support.bridges import SECRET
 from tests.support.fake_discord.posts import Upload
+from tests.support.fake_discord.world import FORUM
 from tests.support.homeserver import Client, q
 
 inlined = pytest_twisted.ensureDeferred
@@ -49,6 +52,39 @@ async def test_the_caption_of_a_picture_is_edited_both_ways(town: Town) -> None:
     await alice.send_event(room, "m.room.message", {**new, "m.new_content": new, "m.relates_to": relates})
     edited = await town.posted(town.garden, "a tree")
     assert (edited["id"], len(edited["attachments"])) == (message["id"], 1)
+
+
+@inlined
+async def test_the_stickers_of_a_server_are_an_image_pack(town: Town) -> None:
+    alice, room = await opened(town)
+    space = await town.space_of(alice, room)
+    town.discord.sticker(town.guild, "wave", PNG)
+    admin = await town.user("admin")
+    control = await town.management_room(admin)
+    assert "are published" in await town.command(admin, control, "emoji")
+
+    async def has_pack() -> bool:
+        pack = await town.bot_state(space, "im.ponies.room_emotes", "discord.sticker.0")
+        return pack is not None and "wave" in pack["images"]
+
+    await town.eventually(has_pack, "the pack")
+
+
+@inlined
+async def test_posts_of_a_forum_that_were_missed_come_and_those_of_before_the_room_do_not(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_SKEW_MS", 0)
+    forum = town.discord.channel(town.guild, "questions", FORUM)
+    await town.until(lambda: forum in town.process.network._directory.channels, "the forum")
+    town.discord.forum_post(forum, town.carol, "Long ago", "Once upon a time")
+    alice = await town.alice()
+    room = await town.open(forum, alice)
+    await town.process.kill()
+    town.discord.forum_post(forum, town.carol, "Who stole the tarts?", "I want to know.")
+    await town.restart()
+    await town.says(alice, room, "I want to know.")
+    assert "Once upon a time" not in await town.texts(alice, room)
 
 
 @inlined
