@@ -58,7 +58,7 @@ _NOTE = f"""
         message_id = CASE WHEN mark.missed = 0 AND excluded.sent_ms > mark.sent_ms
                      THEN excluded.message_id ELSE mark.message_id END,
         sent_ms = CASE WHEN mark.missed = 0 THEN greatest(mark.sent_ms, excluded.sent_ms) ELSE mark.sent_ms END,
-        since_ms = CASE WHEN mark.missed = 0 THEN greatest(mark.since_ms, excluded.since_ms) ELSE mark.since_ms END
+        since_ms = CASE WHEN mark.missed = 0 AND excluded.since_ms > 0 THEN excluded.since_ms ELSE mark.since_ms END
 """
 
 
