@@ -140,7 +140,7 @@ class People:
 
     hs: Homeserver
     # How long they wait for something.
-    wait_s = 10.0
+    wait_s = 15.0
 
     @property
     def parts(self) -> Assembled:
@@ -293,7 +293,7 @@ class Town(People):
         await self.bridge.parts.inbox.idle()
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 10.0) -> None:
+async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 15.0) -> None:
     """Comes back when it is so."""
     clock = Clock(reactor)
     end = clock.seconds() + seconds
