@@ -92,6 +92,10 @@ class World:
     def new_id(self, prefix: str) -> str:
         return f"{prefix}0{next(self._ids):08X}"
 
+    def first_id(self, number: int) -> None:
+        """Ids go on from there."""
+        self._ids = itertools.count(number)
+
     def new_ts(self) -> str:
         """A timestamp that is nobody else's: it is the id of a message within its channel."""
         self._last_ts = max(self._last_ts + 1, int(time.time() * 1_000_000))

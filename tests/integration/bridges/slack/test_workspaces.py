@@ -18,6 +18,8 @@ class Other:
     def __init__(self, beside: FakeSlack) -> None:
         self.slack = FakeSlack()
         self.slack.core.limits.minute_s = 1.0
+        # Ids of events are Slack's, not the workspace's: no two workspaces have the same.
+        self.slack.core.world.first_id(1000)
         self.slack.core.world.team.update(id=OTHER, name="Other Works", domain="otherworks")
         self.slack.start()
         self.app: App = self.slack.add_app()
