@@ -68,7 +68,9 @@ def afresh(cur: Cursor) -> None:
     cur.execute("TRUNCATE room_state, event_state, events")
 
 
-each_example = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+each_example = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @each_example
