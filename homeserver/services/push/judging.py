@@ -10,7 +10,7 @@ from matrix.auth_needs import CREATE, POWER_LEVELS
 from matrix.client_format import client_event
 from matrix.power_levels import PowerLevels
 from matrix.push_conditions import PushEvent
-from matrix.push_eval import NOTHING, Actions
+from matrix.push_eval import Actions
 from storage.events import Events, StoredEvent
 
 # Events are judged soon after they came, by all members of their room.
@@ -29,32 +29,35 @@ class Judging:
         """What is to be done for the user, for each event; by the room's state of today."""
         evaluator = await self._rules.evaluator_of(user_id)
         head = self._heads.known(room_nid) or (await self._heads.get_many([room_nid]))[room_nid]
-        if missing := [stored for stored in events if stored.nid not in self._facts]:
-            await self._gather(head, missing)
+        # Held here: what others judge meanwhile may push it out of the cache.
+        facts = {stored.nid: known for stored in events if (known := self._facts.get(stored.nid)) is not None}
+        if missing := [stored for stored in events if stored.nid not in facts]:
+            facts |= await self._gather(head, missing)
         name = _display_name(await self._heads.state_event(head, "m.room.member", user_id))
-        return [
-            NOTHING if (facts := self._facts.get(stored.nid)) is None else evaluator.evaluate(facts, user_id, name)
-            for stored in events
-        ]
+        return [evaluator.evaluate(facts[stored.nid], user_id, name) for stored in events]
 
     async def judge_invite(self, user_id: str, stored: StoredEvent) -> Actions:
         """For an invite to a room that this server may know nothing of."""
         facts = PushEvent(client_event(stored.event), member_count=0, sender_level=0, required_level=_unknown_level)
         return (await self._rules.evaluator_of(user_id)).evaluate(facts, user_id, None)
 
-    async def _gather(self, head: Head, events: Iterable[StoredEvent]) -> None:
+    async def _gather(self, head: Head, events: Iterable[StoredEvent]) -> dict[int, PushEvent]:
         state = await self._heads.state_events(head, [CREATE, POWER_LEVELS])
         create, levels = state.get(CREATE), state.get(POWER_LEVELS)
         power = PowerLevels.of(head.version, create.event if create else None, levels.event if levels else None)
         joined = await self._members.joined_count(head.room_nid)
-        for stored in events:
-            facts = PushEvent(
+        found = {
+            stored.nid: PushEvent(
                 client_event(stored.event),
                 member_count=joined,
                 sender_level=power.of_user(stored.event.sender),
                 required_level=power.notification,
             )
-            self._facts.set(stored.nid, facts)
+            for stored in events
+        }
+        for nid, facts in found.items():
+            self._facts.set(nid, facts)
+        return found
 
 
 def _display_name(member: StoredEvent | None) -> str | None:
