@@ -13,8 +13,7 @@ Source: application service API, "Registration", "Pushing ephemeral data"; where
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from attrs import frozen
-
+from appservice.aliased import AliasedRooms
 from appservice.registration import Registration
 from homeserver.runtime.caches import Lru
 from matrix.ids import RoomId
@@ -27,14 +26,6 @@ _OF_DEVICES = (Kind.DEVICE_LIST, Kind.KEY_COUNTS)
 # The rooms that a user is joined to.
 RoomsOf = Mapping[str, Collection[int]]
 Owns = Callable[[str], bool]
-
-
-@frozen
-class Reload:
-    """What the stream tells only that it has changed. `members_of` a room, or `aliases_of` one."""
-
-    members_of: int | None = None
-    aliases_of: int | None = None
 
 
 class Interest:
@@ -51,7 +42,7 @@ class Interest:
         owns: Owns,
         room_id_of: Callable[[int], RoomId | None],
         joined: dict[int, set[str]],
-        aliased: set[int],
+        aliased: AliasedRooms,
         with_devices: set[str],
     ) -> None:
         self.registration = registration
@@ -76,7 +67,7 @@ class Interest:
     def may_concern(self, seen: Seen) -> bool:
         """False if the entry neither concerns the service nor changes what does. Quick, and asked of every entry."""
         if seen.kind is Kind.CACHE:
-            return bool(self.registration.aliases) and seen.aliases_of is not None
+            return bool(self.registration.aliases) and seen.aliases is not None
         if seen.kind is Kind.ROOM:
             return seen.user_id is None or self.owns(seen.user_id)
         judge = self._by_kind.get(seen.kind)
@@ -99,24 +90,24 @@ class Interest:
         """Must the room's id be loaded before the room can be judged?"""
         return self._names_rooms and self._room_id_of(room_nid) is None and self._named.get(room_nid) is None
 
-    def fold(self, seen: Seen) -> Reload | None:
-        """Takes up what the entry changes; gives what is to be loaded anew, as of this position, for that."""
+    def fold(self, seen: Seen) -> int | None:
+        """Takes up what the entry changes; gives the room whose members are to be loaded anew, as of its position."""
         if seen.kind is Kind.EVENT:
             if seen.membership is not None and seen.user_id is not None and seen.room_nid is not None:
                 self._set(seen.room_nid, seen.user_id, seen.membership)
         elif seen.kind is Kind.ROOM and seen.user_id is None and seen.room_nid is not None:
             return self._fold_resolved(seen.room_nid, seen.body)
-        elif seen.kind is Kind.CACHE and self.registration.aliases and (room_nid := seen.aliases_of) is not None:
-            return Reload(aliases_of=room_nid)
+        elif (change := seen.aliases) is not None:
+            self.aliased.apply(change)
         elif seen.kind in _OF_DEVICES and seen.user_id is not None and self.owns(seen.user_id):
             self.with_devices.add(seen.user_id)
         return None
 
-    def _fold_resolved(self, room_nid: int, body: Any) -> Reload | None:
+    def _fold_resolved(self, room_nid: int, body: Any) -> int | None:
         """A state resolution: it says whose memberships it has made, unless they are very many."""
         memberships = body.get("memberships") if isinstance(body, dict) else None
         if memberships is None:
-            return Reload(members_of=room_nid)
+            return room_nid
         for user_id, (membership, _) in memberships.items():
             self._set(room_nid, user_id, membership)
         return None

@@ -3,10 +3,11 @@
 From memory where that reaches, else from the database, so many positions at a time that nobody else waits.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
+from appservice.aliased import AliasedRooms
 from appservice.encryption import Members, rooms_of
-from appservice.interest import Interest, Reload, RoomsOf
+from appservice.interest import Interest, RoomsOf
 from appservice.queue import Queue
 from appservice.registration import Registration
 from appservice.registry import Registry
@@ -51,7 +52,7 @@ class Reader:
         # Runs on another thread: no cache may be asked there.
         owns = registration.owns_user
         joined = await self._database.run(rows.joined_at, server, position, owns)
-        aliased = await self._aliased(registration, None)
+        aliased = await self._aliased(registration, position)
         with_devices: set[str] = set()
         if registration.wants_encryption:
             found = await self._database.read(rows.users_with_devices, server)
@@ -81,8 +82,8 @@ class Reader:
                 return
             if interest.concerns(one, rooms):
                 queue.chosen.append(one)
-            if (reload := interest.fold(one)) is not None:
-                await self._reload(interest, reload, one.position)
+            if (room_nid := interest.fold(one)) is not None:
+                await self._reload(interest, room_nid, one.position)
         if queue.interest is interest:
             queue.seen = upto
             if not queue.chosen:
@@ -102,19 +103,17 @@ class Reader:
         }
         return await rooms_of(self._members, users)
 
-    async def _reload(self, interest: Interest, reload: Reload, position: int) -> None:
-        if (room_nid := reload.members_of) is not None:
-            owns = interest.registration.owns_user
-            found = await self._database.run(rows.joined_at, self._server_name, position, owns, room_nid)
-            interest.joined.pop(room_nid, None)
-            interest.joined.update(found)
-        if (room_nid := reload.aliases_of) is not None:
-            interest.aliased.discard(room_nid)
-            interest.aliased |= await self._aliased(interest.registration, room_nid)
+    async def _reload(self, interest: Interest, room_nid: int, position: int) -> None:
+        owns = interest.registration.owns_user
+        found = await self._database.run(rows.joined_at, self._server_name, position, owns, room_nid)
+        interest.joined.pop(room_nid, None)
+        interest.joined.update(found)
 
-    async def _aliased(self, registration: Registration, room_nid: int | None) -> set[int]:
-        """Rooms with an alias in the service's namespace: all, or of one room whether it has."""
+    async def _aliased(self, registration: Registration, position: int) -> AliasedRooms:
+        """As of the position: today's, without what has changed since."""
         if not registration.aliases:
-            return set()
-        found: Collection[tuple[int, str]] = await self._database.read(rows.aliases, room_nid)
-        return {room for room, alias in found if registration.owns_alias(alias)}
+            return AliasedRooms(registration.owns_alias)
+        aliased = AliasedRooms(registration.owns_alias, await self._database.read(rows.aliases))
+        for change in await self._database.read(rows.alias_changes, position):
+            aliased.undo(change)
+        return aliased

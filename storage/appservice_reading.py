@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import orjson
-from attrs import define
+from attrs import define, frozen
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import ServerName
@@ -31,6 +31,16 @@ _KIND_NAMES = frozenset(_KINDS)
 _ALIASES_OF = "aliases_of"
 
 
+@frozen
+class AliasChange:
+    """A room has one alias more or less, or all that another had: at most one of the three."""
+
+    room_nid: int
+    added: str | None = None
+    removed: str | None = None
+    moved_from: int | None = None
+
+
 @define(eq=False, slots=True)
 class Seen:
     """An entry of the stream. `user_id`: whom it is about; of a member event, whose membership.
@@ -48,18 +58,31 @@ class Seen:
     body: Any = None
 
     @property
-    def aliases_of(self) -> int | None:
-        """The room whose aliases have changed, if that is what it tells."""
-        found = self.body.get(_ALIASES_OF) if self.kind is Kind.CACHE and isinstance(self.body, dict) else None
-        return found if isinstance(found, int) else None
+    def aliases(self) -> AliasChange | None:
+        """How a room's aliases have changed, if that is what it tells."""
+        return _alias_change(self.body) if self.kind is Kind.CACHE else None
 
 
-def announce_aliases(change: Change, room_nid: int) -> None:
+def announce_aliases(
+    change: Change,
+    room_nid: int,
+    *,
+    added: str | None = None,
+    removed: str | None = None,
+    moved_from: int | None = None,
+) -> None:
     """For a change of a room's aliases: services may be interested in the room by them.
 
     Before what else the change tells: the first events of a room are of interest by its alias too.
     """
-    change.entries.insert(0, Entry(Kind.CACHE, body={_ALIASES_OF: room_nid}))
+    told = {_ALIASES_OF: room_nid, "added": added, "removed": removed, "moved_from": moved_from}
+    change.entries.insert(0, Entry(Kind.CACHE, body={key: value for key, value in told.items() if value is not None}))
+
+
+def _alias_change(body: Any) -> AliasChange | None:
+    if not isinstance(body, dict) or _ALIASES_OF not in body:
+        return None
+    return AliasChange(body[_ALIASES_OF], body.get("added"), body.get("removed"), body.get("moved_from"))
 
 
 def seen(entries: Iterable[Entry]) -> list[Seen]:
@@ -164,11 +187,19 @@ def _joined_then(cur: Cursor, moved: Sequence[tuple[int, str]], position: int) -
     return [(room, user_id) for room, user_id, json in cur if _membership(json) == "join"]
 
 
-def aliases(cur: Cursor, room_nid: int | None = None) -> list[tuple[int, str]]:
-    """(room, alias) of this server, all or of one room. One statement."""
-    where, values = ("", ()) if room_nid is None else (" WHERE room_nid = %s", (room_nid,))
-    cur.execute(f"SELECT room_nid, alias FROM room_aliases{where}", values)
+def aliases(cur: Cursor) -> list[tuple[int, str]]:
+    """(room, alias) of this server. One statement."""
+    cur.execute("SELECT room_nid, alias FROM room_aliases")
     return [(room, alias) for room, alias in cur]
+
+
+def alias_changes(cur: Cursor, after: int) -> list[AliasChange]:
+    """What has changed of aliases after a position, the newest first. One statement."""
+    cur.execute(
+        "SELECT body FROM stream WHERE position > %s AND kind = %s ORDER BY position DESC", (after, str(Kind.CACHE))
+    )
+    changes = (_alias_change(orjson.loads(body)) for (body,) in cur)
+    return [change for change in changes if change is not None]
 
 
 def messages(cur: Cursor, keys: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], str]:

@@ -19,7 +19,7 @@ from matrix.power_levels import PowerLevels
 from storage import aliases as rows
 from storage.aliases import AliasRow
 from storage.appservice_reading import announce_aliases
-from storage.change import AlreadyThere, Change, Row, Statement
+from storage.change import AlreadyThere, Change
 from storage.commit import Committer
 from storage.database import Database
 from storage.room_servers import find_servers
@@ -107,7 +107,9 @@ class Aliases:
         if not may_from_outside and not await self._members.is_joined(requester.user_id, room.room_nid):
             raise Forbidden("You must be in the room to create an alias for it")
         try:
-            await self._commit(rows.ADD, room.room_nid, (alias, room.room_nid, requester.user_id))
+            change = Change().put(rows.ADD, (alias, room.room_nid, requester.user_id))
+            announce_aliases(change, room.room_nid, added=alias)
+            await self._committer(change)
         except AlreadyThere:
             raise MatrixError(409, "M_UNKNOWN", f"Room alias {alias} already exists.") from None
 
@@ -119,13 +121,10 @@ class Aliases:
         self._reservations.check(requester, alias)
         if not await self._may_delete(requester, row):
             raise Forbidden("You don't have permission to delete the alias.")
-        await self._commit(rows.DELETE, row.room_nid, (alias, row.room_nid))
-        return row.room_id
-
-    async def _commit(self, statement: Statement, room_nid: int, row: Row) -> None:
-        change = Change().put(statement, row)
-        announce_aliases(change, room_nid)
+        change = Change().put(rows.DELETE, (alias, row.room_nid))
+        announce_aliases(change, row.room_nid, removed=alias)
         await self._committer(change)
+        return row.room_id
 
     async def _find(self, alias: RoomAlias) -> AliasRow | None:
         return (await self._database.read(rows.find_aliases, [alias])).get(alias)

@@ -129,7 +129,7 @@ class Creation:
         def beside(change: Change, room_nid: int) -> None:
             if new.alias is not None:
                 change.put(alias_rows.ADD, (new.alias, room_nid, requester.user_id))
-                announce_aliases(change, room_nid)
+                announce_aliases(change, room_nid, added=new.alias)
             if new.is_public:
                 self._directory.publish_new(change, room_nid)
 

@@ -149,8 +149,7 @@ class Upgrade:
     async def _create(self, up: _Upgrade, plan: Plan, last: Sequence[NewEvent], room_id: RoomId | None) -> RoomId:
         def beside(change: Change, room_nid: int) -> None:
             change.put(aliases.MOVE_ALL, (up.old.room_nid, room_nid))
-            announce_aliases(change, room_nid)
-            announce_aliases(change, up.old.room_nid)
+            announce_aliases(change, room_nid, moved_from=up.old.room_nid)
             change.put(published_rooms.MOVE_ALL, (up.old.room_nid, room_nid))
             announce(change)
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from appservice.interest import Interest, Reload
+from appservice.aliased import AliasedRooms
+from appservice.interest import Interest
 from appservice.registration import Registration
 from matrix.ids import RoomId, ServerName
-from storage.appservice_reading import Seen
-from storage.change import Kind
+from storage.appservice_reading import AliasChange, Seen, announce_aliases
+from storage.change import Change, Kind
 
 SERVER = ServerName("example.org")
 BOT, GHOST, ALICE = "@bot:example.org", "@_irc_ann:example.org", "@alice:example.org"
@@ -32,7 +33,8 @@ def interest(*, ephemeral: bool = True, encryption: bool = True, rooms: str = ""
     text = FILE.format(ephemeral=str(ephemeral).lower(), encryption=str(encryption).lower(), rooms=rooms)
     registration = Registration.read(text, SERVER)
     ids = {ROOM: RoomId("!room:example.org"), OTHER: RoomId("!other:example.org"), NAMED: RoomId("!named:example.org")}
-    values: dict[str, Any] = {"joined": {}, "aliased": set(), "with_devices": set(), **more}
+    aliased = AliasedRooms(registration.owns_alias)
+    values: dict[str, Any] = {"joined": {}, "aliased": aliased, "with_devices": set(), **more}
     return Interest(registration, owns=registration.owns_user, room_id_of=ids.get, **values)
 
 
@@ -99,13 +101,53 @@ def test_a_state_resolution_says_who_is_there() -> None:
 
 
 def test_a_state_resolution_of_very_many_is_loaded() -> None:
-    assert interest().fold(Seen(1, Kind.ROOM, ROOM, None, body={"memberships": None})) == Reload(members_of=ROOM)
+    assert interest().fold(Seen(1, Kind.ROOM, ROOM, None, body={"memberships": None})) == ROOM
 
 
-def test_changed_aliases_are_loaded_where_they_matter() -> None:
-    changed = Seen(1, Kind.CACHE, body={"aliases_of": ROOM})
-    assert interest().may_concern(changed) and interest().fold(changed) == Reload(aliases_of=ROOM)
-    assert is_told(interest(aliased={ROOM}), message(ROOM))
+def aliases(**told: Any) -> Seen:
+    change = Change()
+    announce_aliases(change, **told)
+    return Seen(1, Kind.CACHE, body=change.entries[0].body)
+
+
+IRC, BOOK = "#_irc_tea:example.org", "#books:example.org"
+
+
+def test_a_room_is_of_interest_from_its_first_alias_to_its_last() -> None:
+    service = interest()
+    steps = [
+        ({"added": BOOK}, False), ({"added": IRC}, True), ({"added": "#_irc_two:example.org"}, True),
+        ({"removed": IRC}, True), ({"removed": "#_irc_two:example.org"}, False), ({"removed": IRC}, False),
+    ]  # fmt: skip
+    for told, is_of_interest in steps:
+        entry = aliases(room_nid=ROOM, **told)
+        assert service.may_concern(entry) and not is_told(service, entry)
+        assert service.fold(entry) is None
+        assert is_told(service, message(ROOM)) is is_of_interest
+    service.fold(aliases(room_nid=ROOM, added=IRC))
+    service.fold(aliases(room_nid=OTHER, moved_from=ROOM))
+    assert is_told(service, message(OTHER)) and not is_told(service, message(ROOM))
+
+
+def test_what_changed_of_aliases_is_undone() -> None:
+    changes = [
+        AliasChange(ROOM, added=IRC),
+        AliasChange(OTHER, moved_from=ROOM),
+        AliasChange(ROOM, added="#_irc_two:example.org"),
+        AliasChange(OTHER, removed=IRC),
+    ]
+    for count in range(len(changes) + 1):
+        then, now = (AliasedRooms(lambda alias: "_irc_" in alias) for _ in range(2))
+        for change in changes[:count]:
+            then.apply(change)
+        for change in changes:
+            now.apply(change)
+        for change in reversed(changes[count:]):
+            now.undo(change)
+        assert [room in now for room in (ROOM, OTHER)] == [room in then for room in (ROOM, OTHER)]
+
+
+def test_what_else_caches_hear_is_nothing_of_aliases() -> None:
     assert not interest().may_concern(Seen(1, Kind.CACHE, body={"media": {}}))
     assert not interest().may_concern(Seen(1, Kind.CACHE, body=None))
 
