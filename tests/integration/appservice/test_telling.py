@@ -124,13 +124,13 @@ async def test_an_alias_of_before_counts_too(town: Town) -> None:
 async def test_an_alias_that_is_gone_counts_for_what_was_said_while_it_was_there(town: Town) -> None:
     service = town.service(namespaces=OPEN)
     hs, alice, _ = await start(town, service)
+    room = await alice.create_room()
+    alias = f"/directory/room/{q('#_irc_gone:hearth.test')}"
+    await alice.ok("PUT", alias, {"room_id": room})
     await told_all(hs, service)
     await town.stop(hs)
     # While this one runs the service is told nothing.
     alice = alice.at(await town.start_homeserver(""))
-    room = await alice.create_room()
-    alias = f"/directory/room/{q('#_irc_gone:hearth.test')}"
-    await alice.ok("PUT", alias, {"room_id": room})
     await alice.send(room, "now")
     await alice.ok("DELETE", alias)
     await alice.send(room, "no more")
