@@ -86,10 +86,10 @@ class JoinedRooms:
     async def _left(self, window: Window, room_nid: int, row: Membership) -> list[Plan]:
         past = await self._as_of.own_past(row, window.since)
         gone = past.since_gone()
-        if not gone:
+        if not gone and not past.was_joined:
             return []
-        # Who is gone by state resolution has no event to say since when.
-        at = gone[0].position
+        # Who is gone by state resolution has no event to say since when, or none at all.
+        at = gone[0].position if gone else 0
         until = evolve(window, upto=at if at > window.since else row.position, digest=None)
         if past.was_joined:
             limit = window.request.filter.timeline_limit

@@ -79,8 +79,12 @@ async def test_a_user_of_ours_whose_join_is_void_now_has_left(writers: tuple[Wri
     await moderator.say(type=JOIN_RULES, state_key="", content={"join_rule": "public"}, prev=base)
     late = await host.register("late")
     await late.ok("POST", f"/join/{q(admin.room)}", {})
+    assert admin.room in (await late.sync())["rooms"]["join"]
     await admin.say(type=LEVELS, state_key="", content=levels(admin), prev=base)
     assert ("m.room.member", late.user_id) not in (await admin.head()).state
+    rooms = (await late.sync())["rooms"]
+    assert admin.room in rooms["leave"] and admin.room not in rooms.get("join", {})
+    assert admin.room not in (await late.sync()).get("rooms", {}).get("leave", {})
     assert (await late.get("/joined_rooms"))["joined_rooms"] == []
     assert (await late.ask("PUT", f"/rooms/{q(admin.room)}/send/m.room.message/1", {"body": ""})).status == 403
 
