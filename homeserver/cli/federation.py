@@ -81,9 +81,9 @@ async def lines_of_status(database: Database, now_ms: int) -> list[str]:
                 f"has not answered since {_at(failing[name].since_ms)}, {_again(failing[name].retry_at_ms, now_ms)}"
             )
         if name in behind:
-            words.append(f"{behind[name].positions} positions behind, {behind[name].waiting_edus} EDUs wait")
+            words.append(f"up to {behind[name].positions} events behind, {behind[name].waiting_edus} EDUs wait")
         lines.append(f"{name}: {'; '.join(words)}")
-    return [*lines, f"{len(behind)} servers are behind, {len(failing)} do not answer."]
+    return [*lines, f"Servers that are behind: {len(behind)}; that do not answer: {len(failing)}."]
 
 
 def _again(retry_at_ms: int, now_ms: int) -> str:

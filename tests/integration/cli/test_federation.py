@@ -128,11 +128,11 @@ async def test_an_answer_that_is_none(world: World) -> None:
 async def test_the_status_lists_who_does_not_answer(dsn: str) -> None:
     database = Database(dsn, reactor=reactor, threads=1)
     database.start()
-    assert await lines_of_status(database, 0) == ["0 servers are behind, 0 do not answer."]
+    assert await lines_of_status(database, 0) == ["Servers that are behind: 0; that do not answer: 0."]
     await database.run(write, [("gone.test", Failing(1_700_000_000_000, 1_700_000_060_000, 60_000))], [])
     lines = await lines_of_status(database, 1_700_000_030_000)
     assert lines == [
         "gone.test: has not answered since 2023-11-14 22:13:20 UTC, asked again in 30 s",
-        "0 servers are behind, 1 do not answer.",
+        "Servers that are behind: 0; that do not answer: 1.",
     ]
     database.stop()
