@@ -45,7 +45,7 @@ def errors_logged() -> Iterator[list[str]]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            # The server has no loop of asyncio's: that is a bridge which another test has killed, found by the collector.
+            # The server has no loop of asyncio's: that is a bridge which another test killed, found by the collector.
             if record.name != "asyncio":
                 found.append(record.getMessage())
 
