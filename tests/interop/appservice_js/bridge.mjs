@@ -22,6 +22,7 @@ const bridge = new Bridge({
     registration: AppServiceRegistration.fromObject(registration),
     userStore: join(directory, "users.db"),
     roomStore: join(directory, "rooms.db"),
+    userActivityStore: join(directory, "activity.db"),
     controller: {
         onUserQuery(user) {
             asked.push(user.getId());
