@@ -25,16 +25,6 @@ class AliasedRooms:
         if change.removed is not None:
             self._remove(change.room_nid, change.removed)
 
-    def undo(self, change: AliasChange) -> None:
-        """For the newest changes first: leads back to what was before them."""
-        if change.removed is not None:
-            self._add(change.room_nid, change.removed)
-        if change.added is not None:
-            self._remove(change.room_nid, change.added)
-        if change.moved_from is not None:
-            # It goes into a room that is made with it, and had none.
-            self._move(change.room_nid, change.moved_from)
-
     def _add(self, room_nid: int, alias: str) -> None:
         if self._owns(alias):
             self._rooms.setdefault(room_nid, set()).add(alias)

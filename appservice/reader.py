@@ -115,5 +115,5 @@ class Reader:
             return AliasedRooms(registration.owns_alias)
         aliased = AliasedRooms(registration.owns_alias, await self._database.read(rows.aliases))
         for change in await self._database.read(rows.alias_changes, position):
-            aliased.undo(change)
+            aliased.apply(change.inverse())
         return aliased

@@ -5,7 +5,7 @@ those are there whose rows of `stream` are kept still (stream.KEEP).
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from attrs import define, frozen
@@ -39,6 +39,13 @@ class AliasChange:
     added: str | None = None
     removed: str | None = None
     moved_from: int | None = None
+
+    def inverse(self) -> Self:
+        """What leads back. A room that is given another's aliases is made with that, and had none."""
+        room_nid, moved_from = self.room_nid, self.moved_from
+        if moved_from is not None:
+            room_nid, moved_from = moved_from, room_nid
+        return type(self)(room_nid, added=self.removed, removed=self.added, moved_from=moved_from)
 
 
 @define(eq=False, slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
+from homeserver.runtime import garbage
 from homeserver.runtime.clock import Clock
 
 # What a container or systemd grants between the polite signal and the other one, less a margin.
@@ -109,8 +110,7 @@ def settle() -> None:
     A full collection goes through some 60,000 objects of the imported modules, 20 ms with the world stopped; none after
     this.
     """
-    gc.collect()
-    gc.freeze()
+    garbage.look_through()
 
 
 def prepare_process(open_files: int = 0) -> None:

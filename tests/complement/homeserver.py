@@ -1,6 +1,5 @@
 """A process of Hearth: forked from one that has imported everything already, which saves a second at each start."""
 
-import gc
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from tests.complement import reactor_to_come  # isort: skip  before what imports
 import homeserver.app.federation
 from homeserver.__main__ import the_reactor
 from homeserver.cli.commands import hearth
+from homeserver.runtime import garbage
 from tests.complement.certificates import write_certificate
 from tests.complement.names import HostsFile, no_services
 
@@ -68,8 +68,7 @@ def start(place: Place) -> int:
 
 def warm_up() -> None:
     """Called once before the first start: what is there now is shared by all."""
-    gc.collect()
-    gc.freeze()
+    garbage.look_through()
 
 
 def _serve(place: Place) -> NoReturn:

@@ -69,20 +69,14 @@ class Hosts:
 
     async def before(self, room_nid: int, position: int) -> Collection[ServerName]:
         """The servers that were in the room before the event at the position."""
-        known = self.known_before(room_nid, position)
-        if known is not None:
-            return known
-        room = await self._room(room_nid)
-        # Whatever was in doubt no longer is.
-        known = room.before(position)
-        if known is not None:
-            return known
-        return await self._database.read(room_servers.servers_before, room_nid, position)
-
-    def known_before(self, room_nid: int, position: int) -> Collection[ServerName] | None:
-        """The same if it is in memory."""
         room = self._rooms.get(room_nid)
-        return None if room is None else room.before(position)
+        known = None if room is None else room.before(position)
+        if known is None:
+            # After this nothing of it is in doubt.
+            known = (await self._room(room_nid)).before(position)
+        if known is None:
+            known = await self._database.read(room_servers.servers_before, room_nid, position)
+        return known
 
     async def sharing_with(self, user_id: UserId) -> set[ServerName]:
         """The servers that are in a room which the user is joined to, ours among them."""

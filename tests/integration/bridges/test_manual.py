@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bridges.manual import Administrator, Person, chapter, given
+from tests.integration.bridges.slack.conftest import slack
 from tests.support.fake_discord import FakeDiscord
 from tests.support.fake_slack import FakeSlack
 
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    fake = FakeSlack()
-    # Slack lets an app connect once a minute, and `init` has tried: a minute takes a second here.
-    fake.core.limits.minute_s = 1.0
-    fake.start()
-    yield fake
-    fake.stop()
+__all__ = ["slack"]
 
 
 @pytest.fixture

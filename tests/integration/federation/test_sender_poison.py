@@ -42,6 +42,15 @@ async def tried_again(hs: Homeserver, server: Listening, times: int) -> None:
         outbox.wake(name)
 
 
+async def mended(hs: Homeserver, server: Listening) -> None:
+    """From now on the server takes everything, and it has heard all."""
+    outbox = outbox_of(hs)
+    await until(lambda: not outbox._busy)
+    server.answer_send = lambda sent: {"pdus": {}}
+    outbox.wake(ServerName(server.name))
+    await until(lambda: not outbox.behind)
+
+
 async def test_an_event_that_a_server_refuses_each_time_holds_up_no_other(network: Network) -> None:
     one, alice, two, room = await start(network)
     two.answer_send = refusing("poison")
@@ -76,10 +85,7 @@ async def test_a_server_that_refuses_everything_loses_nothing(network: Network, 
     for number in range(5):
         await alice.send(room, str(number))
     await tried_again(one, two, 4)
-    await until(lambda: not outbox_of(one)._busy)
-    two.answer_send = lambda sent: {"pdus": {}}
-    outbox_of(one).wake(ServerName(two.name))
-    await until(lambda: not outbox_of(one).behind)
+    await mended(one, two)
     assert two.texts == [str(number) for number in range(5)]
 
 
@@ -89,8 +95,5 @@ async def test_a_server_that_takes_nothing_but_an_empty_transaction_loses_nothin
     for number in range(3):
         await alice.send(room, str(number))
     await tried_again(one, two, 4)
-    await until(lambda: not outbox_of(one)._busy)
-    two.answer_send = lambda sent: {"pdus": {}}
-    outbox_of(one).wake(ServerName(two.name))
-    await until(lambda: not outbox_of(one).behind)
+    await mended(one, two)
     assert two.texts == ["0", "1", "2"]

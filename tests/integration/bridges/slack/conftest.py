@@ -15,7 +15,7 @@ __all__ = ["slack", "town", "work"]
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
     fake = FakeSlack()
-    # A minute takes a second, so that no test waits for a tier unless it wants to.
+    # A minute takes a second, so that no test waits for a tier unless it wants to, nor to connect again.
     fake.core.limits.minute_s = 1.0
     fake.start()
     yield fake
