@@ -56,6 +56,17 @@ class Tasks:
         """
         self.background(name, self._repeated(name, every_s, function))
 
+    async def nap(self, seconds: float) -> None:
+        """Comes back after so many seconds, for a task that stop need not wait for. Raises: CancelledError at stop."""
+        if self._stopping:
+            raise CancelledError
+        nap = Deferred.fromCoroutine(self._clock.sleep(seconds))
+        self._sleeping.add(nap)
+        try:
+            await nap
+        finally:
+            self._sleeping.discard(nap)
+
     def running(self) -> list[str]:
         """The names of what runs now, for messages."""
         return sorted(self._names.values())
@@ -100,7 +111,7 @@ class Tasks:
 
     async def _repeated(self, name: str, every_s: float, function: Callable[[], Awaitable[object]]) -> None:
         while not self._stopping:
-            await self._nap(every_s)
+            await self.nap(every_s)
             try:
                 await function()
             except CancelledError:
@@ -111,14 +122,6 @@ class Tasks:
                 # One failure must not end a periodic job.
                 self._failed.labels(name).inc()
                 logger.exception("Repeated task %s failed; it will be called again", name)
-
-    async def _nap(self, seconds: float) -> None:
-        nap = Deferred.fromCoroutine(self._clock.sleep(seconds))
-        self._sleeping.add(nap)
-        try:
-            await nap
-        finally:
-            self._sleeping.discard(nap)
 
     def _ended(self, result: Failure | None, task: "Deferred[None]") -> None:
         del self._names[task]

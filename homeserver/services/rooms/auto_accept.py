@@ -21,6 +21,9 @@ from storage.change import Entry, Kind
 
 logger = logging.getLogger(__name__)
 
+# Another server stores its invite only after we have: who is too quick is refused, and comes again after so long.
+_AGAIN_AFTER_S = (0.2, 1.0, 5.0, 30.0)
+
 # The member event of this number, of a room that this server is in or not.
 EventOf = Callable[[int], Awaitable[Event | None]]
 
@@ -66,6 +69,17 @@ class AutoAccept:
                 self._tasks.background("rooms.auto_accept", self._accept(UserId(user_id), entry.room_nid))
 
     async def _accept(self, user_id: UserId, room_nid: int) -> None:
+        for after_s in (*_AGAIN_AFTER_S, None):
+            try:
+                return await self._join(user_id, room_nid)
+            except MatrixError as error:
+                if after_s is None:
+                    logger.info("%s was not joined to room %d: %s", user_id, room_nid, error)
+                    return
+            await self._tasks.nap(after_s)
+
+    async def _join(self, user_id: UserId, room_nid: int) -> None:
+        """Raises: MatrixError. Does nothing for who is not invited any more."""
         row = (await self._members.rooms_of(user_id)).get(room_nid)
         if row is None or row.membership != "invite":
             return
@@ -74,10 +88,7 @@ class AutoAccept:
             return
         room = (await self._heads.rooms([room_nid]))[room_nid]
         via = [] if self._is_local(invite.sender.domain) else [invite.sender.domain]
-        try:
-            await self._membership.join(Requester(user_id), room.room_id, limited=False, via=via)
-        except MatrixError as error:
-            logger.info("%s was not joined to %s: %s", user_id, room.room_id, error)
+        await self._membership.join(Requester(user_id), room.room_id, limited=False, via=via)
 
 
 def _is_invite(entry: Entry) -> bool:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from federation.outbound.wire import WireAnswer
 from tests.integration.federation.remote_pair import room_part
-from tests.support.federation import Network
+from tests.support.federation import Deliver, Network, Sent
 from tests.support.homeserver import PASSWORD, Client, Homeserver, q
 
 ROOMS = "auto_join_rooms: ['#welcome:hearth.test']\n"
@@ -87,5 +89,26 @@ async def test_invites_of_other_servers_are_taken_too(network: Network) -> None:
     two = await network.start("two.test", "auto_accept_invites: {enabled: true}")
     alice, bob = await one.register("alice"), await two.register("bob")
     await bob.sync()
+    room = await alice.create_room(invite=[bob], preset="private_chat")
+    await room_part(bob, "join", room)
+
+
+async def test_who_joins_before_the_other_server_has_stored_its_invite_comes_again(network: Network) -> None:
+    one = await network.start("one.test")
+    two = await network.start("two.test", "auto_accept_invites: {enabled: true}")
+    alice, bob = await one.register("alice"), await two.register("bob")
+    await bob.sync()
+    refused: Deferred[None] = Deferred()
+
+    async def late(sent: Sent, deliver: Deliver) -> WireAnswer:
+        answer = await deliver()
+        if "/invite/" in sent.path:
+            await refused
+        if "/make_join/" in sent.path and not refused.called:
+            assert answer.status == 403
+            refused.callback(None)
+        return answer
+
+    network.on_request = late
     room = await alice.create_room(invite=[bob], preset="private_chat")
     await room_part(bob, "join", room)

@@ -1,8 +1,8 @@
 """Push rules applied to events."""
 
 import re
-import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from matrix.push_default_rules import DEFAULT_RULES, KINDS, Kind
 from matrix.push_eval import Actions, compile_ruleset
 from matrix.push_rule_input import parse_rule
 from matrix.push_rules import EMPTY, Ruleset, put_rule, set_actions, set_enabled
+from tests.support.cost import timed
 
 ALICE, BOB = "@alice:example.org", "@bob:example.org"
 ROOM = "!Room:example.org"
@@ -272,11 +273,11 @@ def test_users_without_rules_share_an_evaluator() -> None:
 
 
 def test_a_pattern_of_many_stars_takes_no_time() -> None:
-    start = time.process_time()
     for pattern in ("*".join("a" * 500) + "b", "*".join("a" * 500) + "*b", "?" * 500 + "*" + "a?" * 100 + "b"):
-        assert not globs.words(pattern)("a" * 60000)
-        assert not globs.whole(pattern)("a" * 60000)
-    assert time.process_time() - start < 2
+        for matches in (globs.words(pattern), globs.whole(pattern)):
+            cost_s, is_match = timed(partial(matches, "a" * 60000))
+            assert not is_match
+            assert cost_s < 1
 
 
 @given(st.text("a*?", min_size=1, max_size=8), st.text("ab", max_size=8))

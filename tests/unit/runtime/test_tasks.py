@@ -166,6 +166,22 @@ def test_stop_does_not_wait_for_the_next_interval(world: World) -> None:
     assert world.reactor.getDelayedCalls() == []
 
 
+def test_stop_does_not_wait_for_who_naps(world: World) -> None:
+    gate: Deferred[None] = Deferred()
+
+    async def naps_again() -> None:
+        await gate
+        await world.tasks.nap(3600)
+
+    world.tasks.background("naps", world.tasks.nap(3600))
+    world.tasks.background("naps", naps_again())
+    stopping = world.stop()
+    assert world.tasks.running() == ["naps"]
+    gate.callback(None)
+    assert stopping.called
+    assert world.count("failed", "naps") is None
+
+
 def test_stop_lets_a_repeated_call_finish(world: World) -> None:
     gate: Deferred[None] = Deferred()
 
