@@ -82,6 +82,8 @@ def broadcast_edu(change: Change, user_id: str, edu_type: str, content: Json, ke
 def pass_on(change: Change, room_nid: int, event_nid: int, at: At) -> None:
     """An event of another server's user that this server tells the others in the room: a join that it helped with.
 
+    Or an invite to an address that it made in that user's name: of this the user's own server hears too.
+
     `at` is the event's own. Source: server-server API, "Joining Rooms": "must also send the event to other servers".
     """
     # Nothing moves in the room by this: no client need look at it.

@@ -168,7 +168,9 @@ class FanOut:
         if stored is None or stored.flags or stored.position <= 0:
             return ()
         servers = await self._hosts.before(stored.room_nid, stored.position)
-        return (Delivery([name for name in servers if name != stored.event.sender.domain], stored),)
+        # Who comes or goes by our help has the event already; who is said to invite has not.
+        made_it = None if stored.event.membership == "invite" else stored.event.sender.domain
+        return (Delivery([name for name in servers if name != made_it], stored),)
 
     async def _typing(self, entry: Entry) -> Sequence[Delivery]:
         assert entry.room_nid is not None

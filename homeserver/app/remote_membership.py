@@ -69,6 +69,7 @@ def build_remote_memberships(core: Core, rooms: Rooms, federation: Federation, d
         receiver=rooms.remote.receiver,
         shown=shown_state(core.config),
         clock=clock,
+        is_local=core.is_local,
     )
 
     return RemoteMemberships(

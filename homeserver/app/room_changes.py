@@ -143,6 +143,7 @@ def build_room_changes(
             heads=heads,
             intake=intake,
             send_invite=remote.invites.send,
+            accept_invite=remote.invites.accept,
             exchange=federation.client.exchange_third_party_invite,
             is_local=core.is_local,
         ),

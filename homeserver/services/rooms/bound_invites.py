@@ -44,6 +44,9 @@ class Exchange(Protocol):
 # `homeserver.services.rooms.remote_membership`: RemoteInvites.send.
 SendInvite = Callable[[Event], Awaitable[object]]
 
+# Puts an invite of a user of ours into the room, in another server's user's name. There: RemoteInvites.accept.
+AcceptInvite = Callable[[Event], Awaitable[object]]
+
 
 class BoundInvites:
     """Everything raises NotFound, Forbidden, BadRequest."""
@@ -55,6 +58,7 @@ class BoundInvites:
         heads: Heads,
         intake: Intake,
         send_invite: SendInvite,
+        accept_invite: AcceptInvite,
         exchange: Exchange,
         is_local: IsLocal,
     ) -> None:
@@ -62,6 +66,7 @@ class BoundInvites:
         self._heads = heads
         self._intake = intake
         self._send_invite = send_invite
+        self._accept_invite = accept_invite
         self._exchange = exchange
         self._is_local = is_local
 
@@ -100,7 +105,9 @@ class BoundInvites:
             state_key=invite.target,
             content={"membership": "invite", "third_party_invite": third_party},
         )
-        if self._is_local(invite.target.domain):
+        if not self._is_local(invite.target.domain):
+            await self._send_invite(await self._intake.draft(invite.room_id, new))
+        elif self._is_local(new.sender.domain):
             await self._intake.send(invite.room_id, [new])
         else:
-            await self._send_invite(await self._intake.draft(invite.room_id, new))
+            await self._accept_invite(await self._intake.draft(invite.room_id, new))

@@ -10,9 +10,13 @@ import pytest
 
 from matrix import unpadded_base64
 from matrix.events import Json
+from matrix.ids import RoomId
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey, sign_event, sign_json
+from tests.integration.federation.listening import until
 from tests.integration.federation.visiting import V1, Visitor
+from tests.integration.federation.writer import Writer
+from tests.support.fake_server import FakeServer
 from tests.support.federation import Network, Sent
 from tests.support.homeserver import Client, Homeserver, q
 from tests.support.http import Response
@@ -135,6 +139,32 @@ async def test_a_user_of_ours_is_invited_to_a_room_that_we_are_in(host: Homeserv
     response = await on_bind(host, user.user_id, room, "token4")
     assert (response.status, response.json) == (200, {})
     assert (await membership(alice, room, user.user_id)).json["membership"] == "invite"
+
+
+async def test_an_invite_in_the_name_of_another_servers_user_is_told_to_all_servers(
+    host: Homeserver, alice: Client, two: FakeServer
+) -> None:
+    room = await alice.create_room(preset="public_chat", power_level_content_override={"invite": 0})
+    user = await host.register("vouched")
+    writer = await Writer(two, host, RoomId(room)).join()
+    public_key = unpadded_base64.encode(bytes(KEY.verify_key))
+    told = await writer.pdu(
+        type="m.room.third_party_invite",
+        state_key="theirs",
+        content={"display_name": "v", "public_key": public_key, "key_validity_url": "https://id.test/"},
+    )
+    await writer.send(told)
+    response = await on_bind(host, user.user_id, room, "theirs", sender=writer.user_id)
+    assert response.status == 200, response
+    assert (await membership(alice, room, user.user_id)).json["membership"] == "invite"
+
+    def invites() -> list[Json]:
+        sent = [each.json["pdus"] for each in two.requests if "/send/" in each.path]
+        return [pdu for pdus in sent for pdu in pdus if pdu.get("state_key") == user.user_id]
+
+    await until(invites)
+    [invite] = invites()
+    assert (invite["sender"], list(invite["signatures"])) == (writer.user_id, ["one.test"])
 
 
 async def test_in_a_room_of_another_server_that_one_is_asked(host: Homeserver, visitor: Visitor) -> None:
