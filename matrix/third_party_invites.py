@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice, product
 from typing import Any
 
+from attrs import frozen
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
@@ -17,25 +18,42 @@ from matrix.errors import NotCanonical
 _MAX_VERIFICATIONS = 64
 
 
+@frozen
+class InviteKey:
+    """A public key of an invite, as it stands there; where one can ask whether it has been revoked, if anywhere."""
+
+    public_key: str
+    key_validity_url: str | None
+
+
 def is_signed_by_invite(signed: Mapping[str, Any], invite_content: Mapping[str, Any]) -> bool:
     """Does any Ed25519 signature of `signed` verify by any key of m.room.third_party_invite's content?
 
     Who signed does not matter: the invite vouches for its keys.
     """
+    return next(keys_that_signed(signed, invite_content), None) is not None
+
+
+def keys_that_signed(signed: Mapping[str, Any], invite_content: Mapping[str, Any]) -> Iterator[InviteKey]:
+    """The keys of the invite by which a signature verifies; one may come more than once."""
     try:
         message = canonical_json.encode({k: v for k, v in signed.items() if k not in ("signatures", "unsigned")})
     except NotCanonical:
-        return False
+        return
     pairs = product(_public_keys(invite_content), list(_signatures(signed)))
-    return any(_verifies(key, signature, message) for key, signature in islice(pairs, _MAX_VERIFICATIONS))
+    for (key, entry), signature in islice(pairs, _MAX_VERIFICATIONS):
+        if _verifies(key, signature, message):
+            url = entry.get("key_validity_url")
+            yield InviteKey(entry["public_key"], url if isinstance(url, str) else None)
 
 
-def _public_keys(content: Mapping[str, Any]) -> Iterator[bytes]:
-    yield from _decoded(content.get("public_key"), 32)
+def _public_keys(content: Mapping[str, Any]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+    """Each key, and the object in which it stands."""
     more = content.get("public_keys")
-    for entry in more if isinstance(more, list) else ():
+    for entry in (content, *(more if isinstance(more, list) else ())):
         if isinstance(entry, dict):
-            yield from _decoded(entry.get("public_key"), 32)
+            for key in _decoded(entry.get("public_key"), 32):
+                yield key, entry
 
 
 def _signatures(signed: Mapping[str, Any]) -> Iterator[bytes]:

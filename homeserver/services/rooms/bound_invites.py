@@ -1,6 +1,7 @@
 """Invites to an address become invites of the user to whom the address turns out to belong.
 
-Source: server-server API, "Third-party invites"; client-server API, POST /join/{roomIdOrAlias}, `third_party_signed`.
+Source: server-server API, "Third-party invites"; client-server API, "Third-party invites" and POST
+/join/{roomIdOrAlias}, `third_party_signed`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from homeserver.services.rooms.restricted_joins import IsLocal
 from matrix.errors import BadRequest, Forbidden
 from matrix.events import Event, Json
 from matrix.ids import RoomId, ServerName, UserId
+from matrix.third_party_invites import keys_that_signed
 
 THIRD_PARTY_INVITE = "m.room.third_party_invite"
 
@@ -40,12 +42,18 @@ class Exchange(Protocol):
         ...
 
 
-# Has the invited user's server sign the invite, and puts it into the room. In
-# `homeserver.services.rooms.remote_membership`: RemoteInvites.send.
-SendInvite = Callable[[Event], Awaitable[object]]
+class Invites(Protocol):
+    """In `homeserver.services.rooms.remote_membership`: RemoteInvites."""
 
-# Puts an invite of a user of ours into the room, in another server's user's name. There: RemoteInvites.accept.
-AcceptInvite = Callable[[Event], Awaitable[object]]
+    async def send(self, event: Event, /) -> object:
+        """Has the invited user's server sign the invite, and puts it into the room."""
+
+    async def accept(self, event: Event, /) -> object:
+        """Puts an invite of a user of ours into the room, in another server's user's name."""
+
+
+# Is the key, in base64, not revoked, as one says who is asked at the URL? Raises MatrixError if nobody says it.
+IsKeyValid = Callable[[str, str], Awaitable[bool]]
 
 
 class BoundInvites:
@@ -57,17 +65,17 @@ class BoundInvites:
         residence: Residence,
         heads: Heads,
         intake: Intake,
-        send_invite: SendInvite,
-        accept_invite: AcceptInvite,
+        invites: Invites,
         exchange: Exchange,
+        is_key_valid: IsKeyValid,
         is_local: IsLocal,
     ) -> None:
         self._residence = residence
         self._heads = heads
         self._intake = intake
-        self._send_invite = send_invite
-        self._accept_invite = accept_invite
+        self._invites = invites
         self._exchange = exchange
+        self._is_key_valid = is_key_valid
         self._is_local = is_local
 
     async def claim(self, invite: BoundInvite) -> None:
@@ -91,12 +99,14 @@ class BoundInvites:
     async def invite(self, invite: BoundInvite) -> None:
         """Into a room that we are in.
 
-        The rules compare the invite with what the room says of the token, and verify its signatures.
+        The rules compare the invite with what the room says of the token, and verify its signatures. That no key was
+        revoked is for us alone to see, since the others could not all come to the same.
         """
         head = await self._heads.get(invite.room_id)
         stated = await self._heads.state_event(head, THIRD_PARTY_INVITE, str(invite.signed.get("token")))
         if stated is None:
             raise Forbidden("The room has no such third-party invite")
+        await self._check_keys(invite.signed, stated.event.content)
         name = stated.event.content.get("display_name")
         third_party: Json = {"signed": invite.signed, "display_name": name if isinstance(name, str) else ""}
         new = NewEvent(
@@ -106,8 +116,16 @@ class BoundInvites:
             content={"membership": "invite", "third_party_invite": third_party},
         )
         if not self._is_local(invite.target.domain):
-            await self._send_invite(await self._intake.draft(invite.room_id, new))
+            await self._invites.send(await self._intake.draft(invite.room_id, new))
         elif self._is_local(new.sender.domain):
             await self._intake.send(invite.room_id, [new])
         else:
-            await self._accept_invite(await self._intake.draft(invite.room_id, new))
+            await self._invites.accept(await self._intake.draft(invite.room_id, new))
+
+    async def _check_keys(self, signed: Json, content: Json) -> None:
+        """Raises: Forbidden, if all keys that signed are revoked; MatrixError if it cannot be found out."""
+        keys = list(dict.fromkeys(keys_that_signed(signed, content)))
+        for key in keys:
+            if key.key_validity_url is None or await self._is_key_valid(key.key_validity_url, key.public_key):
+                return
+        raise Forbidden("No valid key of the third-party invite has signed")

@@ -1,12 +1,12 @@
 """Asking identity servers: publishing addresses, taking that back, and finding users by address.
 
-Source: identity service API, "Establishing associations", "Association lookup", "Invitation storage".
+Source: identity service API, "Establishing associations", "Association lookup", "Invitation storage", "Key management".
 """
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from homeserver.web.agent import Bounds, Fetched, FetchFailed, OutgoingHttp
 from matrix.errors import InvalidParam, MatrixError
@@ -72,6 +72,18 @@ class IdentityServers:
     async def store_invite(self, server: str, token: str, invite: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves an invite for whoever proves to own the address; the server's answer. Raises: MatrixError."""
         return await self._post(server, f"{_PATH}/store-invite", invite, _bearer(token))
+
+    async def is_valid(self, url: str, public_key: str) -> bool:
+        """Has the server at that place not revoked its key? Raises: MatrixError if it does not say."""
+        asked = f"{url}{'&' if '?' in url else '?'}{urlencode({'public_key': public_key})}"
+        try:
+            answer = await self._http.get(asked, bounds=_BOUNDS)
+            value = answer.json()
+        except FetchFailed as error:
+            raise MatrixError(502, "M_UNKNOWN", "The key of the invite could not be checked") from error
+        if answer.status != 200 or not isinstance(value, dict):
+            raise MatrixError(502, "M_UNKNOWN", "The key of the invite could not be checked")
+        return value.get("valid") is True
 
     async def _post(
         self, server: str, target: str, body: Mapping[str, Any], headers: Mapping[str, str]

@@ -5,9 +5,13 @@ Source: server-server API, "Third-party invites".
 
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
 
+import orjson
 import pytest
+from attrs import define, field
 
+from homeserver.web.agent import Fetched, FetchFailed
 from matrix import unpadded_base64
 from matrix.events import Json
 from matrix.ids import RoomId
@@ -22,6 +26,28 @@ from tests.support.homeserver import Client, Homeserver, q
 from tests.support.http import Response
 
 KEY = SigningKey.from_seed("0", sha256(b"identity").digest())
+
+
+@define
+class Keys:
+    """Who says whether a key is revoked. `asked`: of which."""
+
+    says: Any = field(factory=lambda: {"valid": True})
+    asked: list[str] = field(factory=list)
+
+    async def get(self, url: str, **_: Any) -> Fetched:
+        self.asked.append(url)
+        if self.says is None:
+            raise FetchFailed("no answer")
+        return Fetched(200, {}, orjson.dumps(self.says), url)
+
+
+@pytest.fixture(autouse=True)
+def keys(host: Homeserver, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    """The identity server id.test."""
+    keys = Keys()
+    monkeypatch.setattr(host.server.users.contacts.identity_servers, "_http", keys)
+    return keys
 
 
 async def invite_address(alice: Client, room: str, token: str) -> None:
@@ -88,6 +114,19 @@ async def test_a_word_that_another_key_has_signed_is_forbidden(alice: Client, vi
     response = await exchange(visitor, "token2", content=content)
     assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
     assert (await membership(alice, visitor.room, visitor.user_id)).status == 404
+
+
+@pytest.mark.parametrize(("says", "status"), [({"valid": False}, 403), ({}, 403), ([], 502), (None, 502)])
+async def test_a_key_that_its_server_has_revoked_invites_nobody(
+    alice: Client, visitor: Visitor, keys: Keys, says: Any, status: int
+) -> None:
+    signs_invites(visitor)
+    keys.says = says
+    await invite_address(alice, visitor.room, "revoked")
+    assert (await exchange(visitor, "revoked")).status == status
+    assert (await membership(alice, visitor.room, visitor.user_id)).status == 404
+    public_key = unpadded_base64.encode(bytes(KEY.verify_key))
+    assert keys.asked == [f"https://id.test/?{urlencode({'public_key': public_key})}"]
 
 
 async def test_only_the_users_own_server_may_ask(alice: Client, visitor: Visitor) -> None:
