@@ -40,7 +40,9 @@ class OnBindApi:
         self._limit = limit
         self._is_local = is_local
 
+    # Identity servers say POST, and so does Synapse; the specification, PUT.
     @route("PUT", f"{V1}/3pid/onbind", access=Access.PUBLIC)
+    @route("POST", f"{V1}/3pid/onbind", access=Access.PUBLIC)
     async def on_bind(self, call: Call) -> Answer:
         """All invites are tried; if one fails, the identity server is told so."""
         self._limit.take(call.client_ip)

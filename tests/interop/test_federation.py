@@ -4,9 +4,6 @@
 """
 
 import io
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +12,16 @@ from nacl.signing import SigningKey
 from PIL import Image
 
 from matrix import canonical_json, unpadded_base64
+from tests.interop.addresses import GOOD_KEY, REVOKED_KEY, ask_server, bind_address, identity_server
+from tests.interop.beside_synapse import guest, host, needs_synapse, pair, servers
 from tests.interop.chats import meet, text, verify
 from tests.interop.clients import Kind, RealClient, skip_without
 from tests.interop.people import Person, Refused, q
-from tests.interop.servers import SYNAPSE_PYTHON, Homeserver, start_hearth, start_synapse
-from tests.support.certificates import Authority
+from tests.interop.servers import Homeserver
 
+__all__ = ["guest", "host", "identity_server", "pair", "servers"]
 VERSIONS = [str(number) for number in range(1, 13)]
-pytestmark = pytest.mark.skipif(
-    "SYNAPSE_PYTHON" not in os.environ and not SYNAPSE_PYTHON.exists(),
-    reason="no Synapse: run scripts/interop-setup",
-)
-
-
-@pytest.fixture(scope="module")
-def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homeserver]]:
-    failed = request.session.testsfailed
-    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory)
-        path.chmod(0o755)
-        authority = Authority(path)
-        for name in ("hearth", "synapse"):
-            (path / name).mkdir()
-        hearth = start_hearth(path / "hearth", authority)
-        try:
-            synapse = start_synapse(path / "synapse", authority)
-        except BaseException:
-            hearth.stop()
-            raise
-        yield hearth, synapse
-        hearth.stop()
-        synapse.stop()
-        if request.session.testsfailed > failed:
-            with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-                for name in ("hearth", "synapse"):
-                    print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
-
-
-@pytest.fixture(params=["hearth visits synapse", "synapse visits hearth"])
-def pair(request: pytest.FixtureRequest, servers: tuple[Homeserver, Homeserver]) -> tuple[Homeserver, Homeserver]:
-    """The server of the room's maker, and that of the guest."""
-    hearth, synapse = servers
-    return (synapse, hearth) if request.param == "hearth visits synapse" else (hearth, synapse)
-
-
-@pytest.fixture
-def host(pair: tuple[Homeserver, Homeserver]) -> Person:
-    return Person(pair[0], "host")
-
-
-@pytest.fixture
-def guest(pair: tuple[Homeserver, Homeserver]) -> Person:
-    return Person(pair[1], "guest")
+pytestmark = needs_synapse
 
 
 def in_one_room(host: Person, guest: Person, **options: object) -> str:
@@ -415,6 +370,36 @@ def test_a_server_that_is_shut_out_is_not_heard(host: Person, guest: Person) -> 
     guest.send(open_room, "heard")
     host.hears(open_room, "heard")
     assert "unheard" not in [event["content"].get("body") for event in host.messages(room)]
+
+
+def test_an_address_that_was_invited_finds_its_user(host: Person, guest: Person, identity_server: str) -> None:
+    guest.sync()
+    room = host.create_room(preset="private_chat", name="by address")
+    assert bind_address(host, guest, room, GOOD_KEY, identity_server) == 200
+    guest.sync_until("the invite", lambda answer: answer.get("rooms", {}).get("invite", {}).get(room))
+    member = host.ask("GET", f"/rooms/{q(room)}/state/m.room.member/{q(guest.user_id)}")
+    assert member["third_party_invite"]["display_name"] == "g..."
+    guest.join(room)
+    guest.send(room, "that is my address")
+    host.hears(room, "that is my address")
+
+
+def test_a_key_that_was_revoked_invites_nobody(host: Person, guest: Person, identity_server: str) -> None:
+    room = host.create_room(preset="private_chat")
+    # Synapse tells the identity server nothing of what became of each invite.
+    bind_address(host, guest, room, REVOKED_KEY, identity_server)
+    with pytest.raises(Refused) as refused:
+        host.ask("GET", f"/rooms/{q(room)}/state/m.room.member/{q(guest.user_id)}")
+    assert refused.value.status == 404
+
+
+def test_a_service_learns_whose_token_it_was_given(host: Person, guest: Person) -> None:
+    given = host.ask("POST", f"/user/{q(host.user_id)}/openid/request_token", {})
+    assert given["matrix_server_name"] == host.homeserver.server_name
+    target = f"/openid/userinfo?access_token={given['access_token']}"
+    assert ask_server(host.homeserver, "GET", target) == (200, {"sub": host.user_id})
+    status, error = ask_server(guest.homeserver, "GET", target)
+    assert (status, error["errcode"]) == (401, "M_UNKNOWN_TOKEN")
 
 
 def test_both_write_at_once_and_agree(host: Person, guest: Person) -> None:

@@ -70,6 +70,38 @@ def test_both_come_to_the_same_state(world: tuple[ScriptedServer, Person, Person
         play(*world, version, random.Random(f"{SEED + number} {version}"), f"seed {SEED + number}")
 
 
+@pytest.mark.parametrize("who", ["hearth by synapse", "synapse by hearth"])
+def test_a_large_room_is_joined_by_way_of_the_other(world: tuple[ScriptedServer, Person, Person], who: str) -> None:
+    """Most members are left out of the answer, and fetched while one talks: MSC3706, MSC3902."""
+    scripted, here, there = world
+    resident, comer = (there, here) if who == "hearth by synapse" else (here, there)
+    room = large_room(scripted)
+    resident.ask("POST", f"/join/{q(room)}", {}, server_name=scripted.name, via=scripted.name)
+    comer.join(room, via=resident)
+    comer.send(room, "who is here?")
+    resident.hears(room, "who is here?")
+    resident.send(room, "many are")
+    comer.hears(room, "many are")
+    comer.until("the same state", lambda: comer.state(room) == resident.state(room))
+    assert len(comer.members(room)) == MEMBERS + 2
+    comer.until("the end of the fetching", lambda: f"{COMPLETED[who]}{room}" in comer.homeserver.log.read_text())
+
+
+# How each server's log says that a state was not whole and now is.
+COMPLETED = {"hearth by synapse": "The state of ", "synapse by hearth": "Clearing partial-state flag for "}
+MEMBERS = 300
+
+
+def large_room(scripted: ScriptedServer) -> str:
+    """Of so many members, all of the scripted server."""
+    with scripted.rooms.lock:
+        room = scripted.rooms.new_room(ROOM_VERSIONS["11"])
+        for number in range(MEMBERS - len(room.users)):
+            user = f"@member{number}:{scripted.name}"
+            assert room.say("m.room.member", user, {"membership": "join"}, user) is not None
+    return str(room.room_id)
+
+
 def play(scripted: ScriptedServer, here: Person, there: Person, version: str, chance: random.Random, name: str) -> None:
     room = scripted.rooms.new_room(ROOM_VERSIONS[version])
     people = [here, there]

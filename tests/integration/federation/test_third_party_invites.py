@@ -158,7 +158,9 @@ async def test_a_room_that_nobody_knows_is_not_found(visitor: Visitor) -> None:
     assert (response.status, response.errcode) == (404, "M_NOT_FOUND")
 
 
-async def on_bind(host: Homeserver, user_id: str, room: str, token: str, **changes: Any) -> Response:
+async def on_bind(
+    host: Homeserver, user_id: str, room: str, token: str, method: str = "PUT", **changes: Any
+) -> Response:
     invite = {
         "medium": "email",
         "address": "v@example.org",
@@ -169,13 +171,14 @@ async def on_bind(host: Homeserver, user_id: str, room: str, token: str, **chang
         **changes,
     }
     body = {"medium": "email", "address": "v@example.org", "mxid": user_id, "invites": [invite]}
-    return await host.ask("PUT", f"{V1}/3pid/onbind", body)
+    return await host.ask(method, f"{V1}/3pid/onbind", body)
 
 
-async def test_a_user_of_ours_is_invited_to_a_room_that_we_are_in(host: Homeserver, alice: Client) -> None:
-    user, room = await host.register("bound"), await alice.create_room(preset="private_chat")
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_a_user_of_ours_is_invited_to_a_room_that_we_are_in(host: Homeserver, alice: Client, method: str) -> None:
+    user, room = await host.register(f"bound{method.lower()}"), await alice.create_room(preset="private_chat")
     await invite_address(alice, room, "token4")
-    response = await on_bind(host, user.user_id, room, "token4")
+    response = await on_bind(host, user.user_id, room, "token4", method)
     assert (response.status, response.json) == (200, {})
     assert (await membership(alice, room, user.user_id)).json["membership"] == "invite"
 
