@@ -1,7 +1,7 @@
 """What a transaction says of devices and keys, for services that encrypt (MSC3202).
 
 `device_lists`: users near the service whose devices or keys changed, who came into a room of interest, or who have left
-the last one. Counts of keys are told of those of its users whom the transaction concerns, as far as they have devices:
+the last one; all of a room when the service's first user comes into it, and when the last one goes. Counts of keys are told of those of its users whom the transaction concerns, as far as they have devices:
 its own, the members of the rooms spoken of, who got a message, and those whose keys were added or used.
 
 Source: MSC3202, "Encrypted Appservices"; Synapse's `_compute_msc3202_otk_counts_and_fallback_keys`.
@@ -10,12 +10,14 @@ Source: MSC3202, "Encrypted Appservices"; Synapse's `_compute_msc3202_otk_counts
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from appservice.interest import Interest, RoomsOf
+from appservice.interest import NEARING, Interest, RoomsOf
 from matrix.events import Json
+from matrix.ids import UserId
 from storage.appservice_reading import Seen, key_counts
 from storage.change import Kind
 from storage.database import Database
-from storage.memberships import Membership
+from storage.device_lists import INSIDE
+from storage.memberships import Membership, joined_rooms_of
 
 # A service with more users that have devices in one room learns of the others when their keys are used.
 MAX_COUNTED = 1_000
@@ -25,6 +27,8 @@ class Members(Protocol):
     """Which rooms users are in; in homeserver.services.rooms.members."""
 
     async def rooms_of(self, user_id: str) -> Mapping[int, Membership]: ...
+
+    async def members_of(self, room_nid: int) -> Mapping[UserId, str]: ...
 
 
 async def rooms_of(members: Members, user_ids: Iterable[str]) -> RoomsOf:
@@ -64,6 +68,8 @@ class EncryptionNews:
         for one in told:
             if one.kind is Kind.DEVICE_LIST and one.user_id is not None:
                 is_near |= dict.fromkeys(one.body.get("signed", [one.user_id]), True)
+            elif one.kind is Kind.DEVICE_LIST:
+                is_near |= await self._nearing(interest, one)
             elif one.user_id in moved and one.user_id is not None and _is_move(one):
                 near = interest.is_near(one.user_id, rooms)
                 if one.membership == "join" or not near:
@@ -74,6 +80,17 @@ class EncryptionNews:
             "changed": [user_id for user_id, near in is_near.items() if near],
             "left": [user_id for user_id, near in is_near.items() if not near],
         }
+
+    async def _nearing(self, interest: Interest, one: Seen) -> dict[str, bool]:
+        """Of the members of a room that has come near, or gone away: are they near the service now?"""
+        assert one.room_nid is not None
+        inside = await self._members.members_of(one.room_nid)
+        named = inside if one.body[NEARING] is None else one.body[NEARING]
+        users = [user_id for user_id in named if not interest.owns(user_id)]
+        if interest.is_in(one.room_nid):
+            return {user_id: True for user_id in users if inside.get(UserId(user_id)) in INSIDE}
+        rooms = await self._database.read(joined_rooms_of, users) if users else {}
+        return {user_id: False for user_id in users if not interest.is_near(user_id, rooms)}
 
 
 def _is_move(seen: Seen) -> bool:

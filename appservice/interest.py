@@ -22,6 +22,8 @@ from storage.change import Kind
 
 MAX_ROOMS_REMEMBERED = 20_000
 _OF_DEVICES = (Kind.DEVICE_LIST, Kind.KEY_COUNTS)
+# In the body of an entry of Kind.DEVICE_LIST without a user: members of its room, None for all.
+NEARING = "nearing"
 
 # The rooms that a user is joined to.
 RoomsOf = Mapping[str, Collection[int]]
@@ -102,6 +104,23 @@ class Interest:
         elif seen.kind in _OF_DEVICES and seen.user_id is not None and self.owns(seen.user_id):
             self.with_devices.add(seen.user_id)
         return None
+
+    def nearing(self, seen: Seen, was_in: bool) -> Seen | None:
+        """Whom the folded entry, beside who moved by it, has brought near the service or away from it, if anybody.
+
+        All of a room in which the service now has its first user, or no user any more; those whose memberships a state
+        resolution has made. As an entry, which the transaction's device lists are made of.
+        """
+        room_nid = seen.room_nid
+        if not self.registration.wants_encryption or room_nid is None:
+            return None
+        is_in = self.is_in(room_nid)
+        members = None
+        if seen.kind is Kind.ROOM and seen.user_id is None and was_in and is_in and isinstance(seen.body, dict):
+            members = list(seen.body.get("memberships") or ()) or None
+        elif was_in == is_in:
+            return None
+        return Seen(seen.position, Kind.DEVICE_LIST, room_nid, body={NEARING: members})
 
     def _fold_resolved(self, room_nid: int, body: Any) -> int | None:
         """A state resolution: it says whose memberships it has made, unless they are very many."""

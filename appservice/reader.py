@@ -80,10 +80,14 @@ class Reader:
         for one in entries:
             if queue.interest is not interest:
                 return
-            if interest.concerns(one, rooms):
-                queue.chosen.append(one)
+            is_told, was_in = interest.concerns(one, rooms), interest.is_in(one.room_nid)
             if (room_nid := interest.fold(one)) is not None:
                 await self._reload(interest, room_nid, one.position)
+            # Before the event: whoever goes on from between the two does not tell the event again.
+            if (nearing := interest.nearing(one, was_in)) is not None:
+                queue.chosen.append(nearing)
+            if is_told:
+                queue.chosen.append(one)
         if queue.interest is interest:
             queue.seen = upto
             if not queue.chosen:

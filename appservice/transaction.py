@@ -75,10 +75,11 @@ class Composer:
             parts += _named(_EPHEMERAL_NAMES, _array([orjson.dumps(edu) for edu in passing]))
             parts += _named(_TO_DEVICE_NAMES, _array(pieces.messages))
         if interest.registration.wants_encryption:
-            has_more = has_more or any(one.kind in (Kind.DEVICE_LIST, Kind.KEY_COUNTS) for one in told)
-            if pieces.events or has_more:
+            of_keys = [one.kind for one in told if one.kind in (Kind.DEVICE_LIST, Kind.KEY_COUNTS)]
+            if pieces.events or has_more or of_keys:
                 news = await self._encryption.of(interest, told)
                 parts += [b',"%b":%b' % (name.encode(), orjson.dumps(value)) for name, value in news]
+                has_more = has_more or Kind.KEY_COUNTS in of_keys or any(name == "device_lists" for name, _ in news)
         body = b"".join([*parts, b"}"]) if pieces.events or has_more else None
         return Composed(pieces.count, len(pieces.events), body)
 

@@ -110,6 +110,45 @@ async def test_who_comes_and_who_leaves_the_last_room_is_told(town: Town) -> Non
     assert service.device_lists == [came, came, {"changed": [], "left": [alice.user_id]}]
 
 
+async def test_who_is_in_a_room_is_told_when_the_first_user_of_the_service_comes_and_the_last_goes(town: Town) -> None:
+    hs, service, alice, bridge = await start(town)
+    bob = await hs.register("bob")
+    rooms = [await alice.create_room(preset="public_chat") for _ in range(2)]
+    await bob.join(rooms[0])
+    await told_all(hs, service)
+    service.taken.clear()
+    bot = (await bridge.ok("GET", "/account/whoami"))["user_id"]
+    for user_id in (GHOST, bot):
+        for room in rooms:
+            await bridge.ok("POST", f"/join/{q(room)}", {}, user_id=user_id)
+            await told_all(hs, service)
+    both = {alice.user_id, bob.user_id}
+    told = service.device_lists
+    assert [(set(one["changed"]), one["left"]) for one in told] == [(both, []), ({alice.user_id}, [])]
+    service.taken.clear()
+    for user_id in (GHOST, bot):
+        for room in rooms:
+            await bridge.ok("POST", f"/rooms/{q(room)}/leave", {}, user_id=user_id)
+            await told_all(hs, service)
+    # Bob is in the first of them alone, alice in both.
+    left = [{"changed": [], "left": [one.user_id]} for one in (bob, alice)]
+    assert service.device_lists == left
+    service.check()
+
+
+async def test_who_is_in_a_room_is_told_after_a_time_away_too(town: Town) -> None:
+    hs, service, alice, bridge = await start(town)
+    room = await alice.create_room(preset="public_chat")
+    await told_all(hs, service)
+    service.taken.clear()
+    await hs.server.appservices.senders.stop()
+    await bridge.ok("POST", f"/join/{q(room)}", {}, user_id=GHOST)
+    await town.stop(hs)
+    await told_all(await town.start(), service)
+    assert service.device_lists == [{"changed": [alice.user_id], "left": []}]
+    assert [event["type"] for event in service.events] == ["m.room.member"]
+
+
 async def test_counts_of_keys_come_with_what_concerns_the_user(town: Town) -> None:
     hs, service, alice, bridge = await start(town)
     room = await bridged_room(hs, bridge)
