@@ -1,8 +1,9 @@
 """What a transaction says of devices and keys, for services that encrypt (MSC3202).
 
 `device_lists`: users near the service whose devices or keys changed, who came into a room of interest, or who have left
-the last one; all of a room when the service's first user comes into it, and when the last one goes. Counts of keys are told of those of its users whom the transaction concerns, as far as they have devices:
-its own, the members of the rooms spoken of, who got a message, and those whose keys were added or used.
+the last one; all of a room when the service's first user comes into it, and when the last one goes.
+Counts of keys are told of those of its users whom the transaction concerns, as far as they have devices: its own, the
+members of the rooms spoken of, who got a message, and those whose keys were added or used.
 
 Source: MSC3202, "Encrypted Appservices"; Synapse's `_compute_msc3202_otk_counts_and_fallback_keys`.
 """

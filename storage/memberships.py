@@ -48,7 +48,8 @@ def rooms_of(cur: Cursor, user_id: str) -> dict[int, Membership]:
 def joined_rooms_of(cur: Cursor, user_ids: Sequence[str]) -> dict[str, list[int]]:
     """The rooms that the users are joined to; who is in none is not there. One statement."""
     cur.execute(
-        "SELECT user_id, array_agg(room_nid) FROM memberships WHERE user_id = ANY(%s) AND membership = 'join' GROUP BY 1",
+        "SELECT user_id, array_agg(room_nid) FROM memberships WHERE user_id = ANY(%s) AND membership = 'join'"
+        " GROUP BY user_id",
         (list(user_ids),),
     )
     return dict(cur.fetchall())
