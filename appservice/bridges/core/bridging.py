@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appservice.bridges.core.authors import Authors
 from appservice.bridges.core.context import Context
-from appservice.bridges.core.errors import Refused
+from appservice.bridges.core.errors import InUse, NotAllowed, NotThere
 from appservice.bridges.core.ids import ChannelId
 from appservice.bridges.core.inbox import Inbox
 from appservice.bridges.core.incoming import Channel
@@ -36,7 +36,7 @@ class Bridging:
         """The channel that people call so."""
         channel = await self._context.network.find_channel(text, author)
         if channel is None:
-            raise Refused(f"there is no channel {text}, or the bridge cannot see it")
+            raise NotThere(f"there is no channel {text}, or the bridge cannot see it")
         return channel
 
     def may_see(self, user_id: str, channel: Channel) -> bool:
@@ -53,17 +53,17 @@ class Bridging:
 
     def _check_sees(self, user_id: str, channel: Channel) -> None:
         if not self.may_see(user_id, channel):
-            raise Refused("that channel is not public: only its members who have signed in may open it")
+            raise NotAllowed("that channel is not public: only its members who have signed in may open it")
 
     async def bridge(self, user_id: str, room_id: str, channel: Channel) -> PortalRow:
         """Makes a room of theirs the channel's."""
         await self._check_may(user_id, room_id)
         self._check_sees(user_id, channel)
         if (there := self._portals.of_room(room_id)) is not None:
-            raise Refused(f"this room is bridged already, to {there.shown.get('name', there.channel_id)}")
+            raise InUse(f"this room is bridged already, to {there.shown.get('name', there.channel_id)}")
         portal = self._portals.of_channel(channel.id)
         if portal is not None:
-            raise Refused(f"that channel is bridged already, to {portal.room_id}")
+            raise InUse(f"that channel is bridged already, to {portal.room_id}")
         await self._context.network.join(channel.id)
         return await self._rooms.take_over(channel, room_id, is_made=False)
 
@@ -98,14 +98,14 @@ class Bridging:
         if self._context.settings.level_of(user_id) == "admin":
             return
         if self._context.settings.level_of(user_id) != "user":
-            raise Refused("you may not do that with this bridge")
+            raise NotAllowed("you may not do that with this bridge")
         levels = await self._context.matrix.state(self._context.bot, room_id, "m.room.power_levels") or {}
         create = await self._context.matrix.state(self._context.bot, room_id, "m.room.create") or {}
         users = levels.get("users", {})
         level = users.get(user_id, levels.get("users_default", 0)) if isinstance(users, dict) else 0
         is_creator = user_id in (create.get("additional_creators") or ()) or await self._made(user_id, room_id)
         if not is_creator and level < levels.get("state_default", 50):
-            raise Refused("you need the power to change this room's settings")
+            raise NotAllowed("you need the power to change this room's settings")
 
     async def _made(self, user_id: str, room_id: str) -> bool:
         """From version 12 on who made the room is above all levels."""

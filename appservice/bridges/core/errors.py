@@ -38,6 +38,14 @@ class MissingPermission(Refused):
         self.needed = needed
 
 
+class NotAllowed(Refused):
+    """The person who asks may not do that with this bridge, or in that room."""
+
+
+class InUse(Refused):
+    """What is asked for belongs to another room, channel or person already."""
+
+
 class FileTooLarge(Refused):
     """`limit_bytes` is what would have been taken."""
 

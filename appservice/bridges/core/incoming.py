@@ -295,9 +295,11 @@ class ChannelRemoved:
 
 @frozen(kw_only=True)
 class MemberChanged:
+    """`by` of who was put out: who did it; None: nobody knows, or the bridge itself did."""
+
     channel: ChannelId
     person: PersonId
-    membership: Literal["join", "leave", "ban", "invite"]
+    membership: Literal["join", "leave", "kick", "ban", "unban", "invite"]
     by: PersonId | None = None
     reason: str | None = None
     people: tuple[RemotePerson, ...] = ()

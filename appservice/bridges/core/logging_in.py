@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from appservice.bridges.core.context import Context
-from appservice.bridges.core.errors import NetworkError, Refused
+from appservice.bridges.core.errors import InUse, NetworkError, NotThere, Refused
 from appservice.bridges.core.ids import JsonDict
 from appservice.bridges.core.logins import Logins
 from appservice.bridges.core.members import Members
@@ -59,7 +59,7 @@ class LoggingIn:
         """The values of the step's fields: who they are, or what is needed further."""
         under = self._under.get(user_id)
         if under is None:
-            raise Refused("no login is under way")
+            raise NotThere("no login is under way")
         missing = [field.label for field in under.fields if not values.get(field.id)]
         if missing:
             raise Refused(f"not given: {', '.join(missing)}")
@@ -75,7 +75,7 @@ class LoggingIn:
         """The login is theirs."""
         owner = self._logins.find(login.id)
         if owner is not None and owner.user_id != login.user_id:
-            raise Refused("somebody else has signed in with that account")
+            raise InUse("somebody else has signed in with that account")
         await self._logins.put(login)
         await self._context.network.add_login(login)
         self._context.tasks.background("bridge.welcome", self._members.welcome(login))

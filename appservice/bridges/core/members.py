@@ -105,6 +105,9 @@ class Members:
         elif event.membership == "invite":
             await self._portals.invite(portal.room_id, [(await self._people.actor(event.person, event.people)).user_id])
             return
+        elif event.membership in ("ban", "unban"):
+            await self._ban(portal, event)
+            members.discard(event.person)
         else:
             await self._exit(portal, event.person, event.membership, event.by, event.reason)
             members.discard(event.person)
@@ -121,11 +124,23 @@ class Members:
             if membership == "leave" and by in (None, person):
                 await matrix.leave(actor, portal.room_id, reason)
                 return
-            action = "ban" if membership == "ban" else "kick"
-            await self._put_out(portal, actor.user_id, action, by, reason)
+            await self._put_out(portal, actor.user_id, "kick", by, reason)
         except MatrixRefused as error:
             # Not there, or never made: then there is nothing to be shown.
             logger.info("%s does not leave %s: %s", person, portal.room_id, error)
+
+    async def _ban(self, portal: PortalRow, event: MemberChanged) -> None:
+        """Bans, or takes a ban back, of whom the room has seen, and if it is not so already."""
+        actor = self._logins.puppet(event.person) or self._people.ghost(event.person)
+        now = await self._context.matrix.state(self._context.bot, portal.room_id, "m.room.member", actor.user_id)
+        is_banned = now is not None and now.get("membership") == "ban"
+        if now is None or is_banned == (event.membership == "ban"):
+            return
+        self._portals.saw_membership(portal.room_id, actor.user_id, False)
+        try:
+            await self._put_out(portal, actor.user_id, event.membership, event.by, event.reason)
+        except MatrixRefused as error:
+            logger.info("No %s of %s in %s: %s", event.membership, event.person, portal.room_id, error)
 
     async def _put_out(
         self, portal: PortalRow, user_id: str, action: str, by: PersonId | None, reason: str | None

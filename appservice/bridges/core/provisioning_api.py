@@ -8,7 +8,16 @@ from typing import Any
 
 from appservice.bridges.core.bridging import Bridging
 from appservice.bridges.core.context import Context
-from appservice.bridges.core.errors import LoginLost, MissingPermission, NetworkError, NotThere, Temporary
+from appservice.bridges.core.errors import (
+    ChannelGone,
+    InUse,
+    LoginLost,
+    MissingPermission,
+    NetworkError,
+    NotAllowed,
+    NotThere,
+    Temporary,
+)
 from appservice.bridges.core.ids import PersonId
 from appservice.bridges.core.incoming import Channel
 from appservice.bridges.core.logging_in import LoggingIn
@@ -48,7 +57,7 @@ class ProvisioningApi:
         if token is None:
             raise MatrixError(401, "M_MISSING_TOKEN", "The shared secret is missing")
         if not hmac.compare_digest(token.encode(), secret.encode()):
-            raise Forbidden("This is not the shared secret")
+            raise MatrixError(401, "M_UNKNOWN_TOKEN", "This is not the shared secret")
 
     def _user(self, call: Call, level: str = "relay") -> UserId:
         text = call.query.optional_text("user_id")
@@ -109,7 +118,10 @@ class ProvisioningApi:
 
     @route("POST", f"{_V1}/logout/{{login}}", access=Access.APPSERVICE)
     async def log_out(self, call: Call, login: str) -> Answer:
-        names = await _known(self._logging_in.log_out(self._user(call, "user"), None if login == "all" else login))
+        wanted = None if login == "all" else login
+        names = await _known(self._logging_in.log_out(self._user(call, "user"), wanted))
+        if wanted is not None and not names:
+            raise NotFound("There is no such login")
         return {"signed_out": names}
 
     # --- rooms and people
@@ -165,11 +177,17 @@ async def _known(asking: Any) -> Any:
         return await asking
     except (Temporary, HomeserverDown) as error:
         raise MatrixError(503, "M_UNKNOWN", str(error)) from error
-    except NotThere as error:
+    except (NotThere, ChannelGone) as error:
         raise NotFound(str(error)) from error
-    except (MissingPermission, LoginLost) as error:
+    except (NotAllowed, MissingPermission, LoginLost) as error:
         raise Forbidden(str(error)) from error
-    except (NetworkError, MatrixRefused) as error:
+    except InUse as error:
+        raise MatrixError(409, "M_ROOM_IN_USE", str(error)) from error
+    except MatrixRefused as error:
+        # What the homeserver has against it, as it says it.
+        status = error.status if error.status in (403, 404, 409) else 400
+        raise MatrixError(status, error.errcode, error.message) from error
+    except NetworkError as error:
         raise MatrixError(400, "M_UNKNOWN", str(error)) from error
 
 

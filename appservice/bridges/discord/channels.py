@@ -13,7 +13,7 @@ from appservice.bridges.core.errors import (
     Unsupported,
 )
 from appservice.bridges.core.ids import ChannelId, MessageId, PersonId, SpaceId
-from appservice.bridges.core.incoming import Channel, ChannelKind, Power, RemotePerson, Space
+from appservice.bridges.core.incoming import Channel, ChannelKind, Power, RemoteEmoji, RemotePerson, Space
 from appservice.bridges.core.network import Bridge
 from appservice.bridges.core.outgoing import Author, ChannelSettings, MemberAction
 from appservice.bridges.discord import powers, shapes
@@ -168,6 +168,9 @@ class Channels:
                 break
             after = str(page[-1]["user"]["id"])
         return found
+
+    def emoji_of(self, data: Json) -> RemoteEmoji:
+        return shapes.emoji(data, self._cdn)
 
     def forget_members(self, guild_id: str) -> None:
         """Something may have been missed: they are read again when they are needed."""

@@ -12,6 +12,7 @@ from appservice.bridges.discord.directory import Directory
 from appservice.bridges.discord.directs import Directs
 from appservice.bridges.discord.linking import Linking
 from appservice.bridges.discord.messages import Messages
+from appservice.bridges.discord.moderation import Moderation
 from appservice.bridges.discord.past import Past
 from appservice.bridges.discord.placing import Placing
 from appservice.bridges.discord.polls import Polls
@@ -86,7 +87,7 @@ def put_together(
         channels=channels,
         polls=polls,
         linking=linking,
-        cdn=cdn,
+        moderation=Moderation(rest=rest, directory=directory, clock=tools.clock),
     )
     past = Past(bridge=bridge, rest=rest, directory=directory, messages=messages, directs=directs)
     placing = Placing(

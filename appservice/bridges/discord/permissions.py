@@ -34,6 +34,7 @@ PERMISSIONS = (
     Permission(powers.MANAGE_THREADS, "Manage Threads", "to see private threads and write in locked ones", False),
     Permission(powers.KICK, "Kick Members", "to kick whom a moderator in Matrix kicks", False),
     Permission(powers.BAN, "Ban Members", "to ban whom a moderator in Matrix bans", False),
+    Permission(powers.VIEW_AUDIT_LOG, "View Audit Log", "to show who was kicked or banned by whom, and why", False),
     Permission(powers.MANAGE_ROLES, "Manage Roles", "to give roles by power levels (`levels` in bridge.yaml)", False),
     Permission(powers.MENTION_EVERYONE, "Mention Everyone", "that @room pings everyone (`pings_everyone`)", False),
 )

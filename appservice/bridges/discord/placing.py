@@ -141,7 +141,7 @@ class Placing:
         except (KeyError, TypeError, ValueError):
             logger.warning("A %s of the gateway is not understood", event)
             return None
-        payload = {"event": event, "data": data, "channel": channel, "thread": thread}
+        payload = {"event": event, "data": data, "channel": channel, "thread": thread, "at_ms": self._clock.now_ms()}
         return Delivery(queue=ChannelId(channel) if channel else None, payload=payload, key=key)
 
     async def _where(self, event: str, data: Json) -> tuple[str, str | None]:

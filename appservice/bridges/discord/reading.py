@@ -1,7 +1,7 @@
 """What the gateway told, as core's events: one function for each kind of dispatch.
 
-A payload is {"event", "data", "channel", "thread"}: where it belongs was found out when it came (`placing.py`), so that
-it can be read after a restart as well.
+A payload is {"event", "data", "channel", "thread", "at_ms"}: where it belongs was found out when it came
+(`placing.py`), so that it can be read after a restart as well.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,12 +29,12 @@ from appservice.bridges.core.incoming import (
     VoteChanged,
 )
 from appservice.bridges.core.network import Bridge
-from appservice.bridges.discord import shapes
 from appservice.bridges.discord.channels import Channels
 from appservice.bridges.discord.contents import poll_result
-from appservice.bridges.discord.directory import CATEGORY, SHOWN, Directory
+from appservice.bridges.discord.directory import CATEGORY, SHOWN, Directory, Guild
 from appservice.bridges.discord.linking import Linking
 from appservice.bridges.discord.messages import Messages
+from appservice.bridges.discord.moderation import Act, Moderation
 from appservice.bridges.discord.polls import BUTTON, Polls
 
 Json = dict[str, Any]
@@ -63,18 +63,19 @@ class Reading:
         channels: Channels,
         polls: Polls,
         linking: Linking,
-        cdn: str,
+        moderation: Moderation,
     ) -> None:
         self._bridge, self._directory, self._messages = bridge, directory, messages
         self._channels, self._polls, self._linking = channels, polls, linking
-        self._cdn = cdn
+        self._moderation = moderation
 
     async def read(self, payload: Json) -> Events:
         reader = _READERS.get(str(payload["event"]))
         if reader is None:
             return ()
         thread = payload.get("thread")
-        where = _Where(ChannelId(str(payload.get("channel") or "")), ThreadId(str(thread)) if thread else None)
+        channel, at_ms = ChannelId(str(payload.get("channel") or "")), int(payload.get("at_ms") or 0)
+        where = _Where(channel, ThreadId(str(thread)) if thread else None, at_ms)
         return await reader(self, payload["data"], where)
 
     # --- messages
@@ -129,7 +130,7 @@ class Reading:
                 channel=where.channel,
                 message=MessageId(str(data["message_id"])),
                 person=PersonId(user_id),
-                emoji=shapes.emoji(data["emoji"], self._cdn),
+                emoji=self._channels.emoji_of(data["emoji"]),
                 is_added=is_added,
                 people=people,
             )
@@ -254,26 +255,52 @@ class Reading:
         ]
 
     async def member_joined(self, data: Json, where: "_Where") -> Events:
-        return await self._member(data, is_gone=False)
+        if (guild := self._guild_of(data)) is None:
+            return ()
+        self._channels.saw_member(guild.id, data)
+        person = self._channels.person_of(data, guild.id)
+        return [
+            MemberChanged(channel=ChannelId(str(each["id"])), person=person.id, membership="join", people=(person,))
+            for each in await self._of(guild.id)
+            if self._channels.sees(guild, each, data)
+        ]
 
     async def member_left(self, data: Json, where: "_Where") -> Events:
-        return await self._member(data, is_gone=True)
-
-    async def _member(self, data: Json, *, is_gone: bool) -> Events:
-        guild = self._directory.guilds.get(str(data["guild_id"]))
-        if guild is None or self._directory.is_me(str(data["user"]["id"])):
+        if (guild := self._guild_of(data)) is None:
             return ()
-        self._channels.saw_member(guild.id, data, is_gone=is_gone)
+        self._channels.saw_member(guild.id, data, is_gone=True)
+        act = await self._moderation.of_leaving(guild.id, str(data["user"]["id"]), where.at_ms)
+        return await self._put_out(guild, data, act)
+
+    async def banned(self, data: Json, where: "_Where") -> Events:
+        if (guild := self._guild_of(data)) is None:
+            return ()
+        act = await self._moderation.of_ban(guild.id, str(data["user"]["id"]), where.at_ms)
+        return await self._put_out(guild, data, act)
+
+    async def unbanned(self, data: Json, where: "_Where") -> Events:
+        if (guild := self._guild_of(data)) is None:
+            return ()
+        act = await self._moderation.of_unban(guild.id, str(data["user"]["id"]), where.at_ms)
+        return await self._put_out(guild, data, act)
+
+    def _guild_of(self, data: Json) -> Guild | None:
+        """The guild that the data are about, unless they are about the bot."""
+        is_me = self._directory.is_me(str(data["user"]["id"]))
+        return None if is_me else self._directory.guilds.get(str(data["guild_id"]))
+
+    async def _put_out(self, guild: Guild, data: Json, act: Act) -> Events:
         person = self._channels.person_of(data, guild.id)
         return [
             MemberChanged(
                 channel=ChannelId(str(each["id"])),
                 person=person.id,
-                membership="leave" if is_gone else "join",
+                membership=act.membership,
+                by=act.by,
+                reason=act.reason,
                 people=(person,),
             )
             for each in await self._of(guild.id)
-            if is_gone or self._channels.sees(guild, each, data)
         ]
 
     async def member_changed(self, data: Json, where: "_Where") -> Events:
@@ -288,10 +315,10 @@ class Reading:
 
 
 class _Where:
-    """The channel of core's ("" for none), and the thread in it."""
+    """The channel of core's ("" for none), and the thread in it; and when it was told."""
 
-    def __init__(self, channel: ChannelId, thread: ThreadId | None) -> None:
-        self.channel, self.thread = channel, thread
+    def __init__(self, channel: ChannelId, thread: ThreadId | None, at_ms: int) -> None:
+        self.channel, self.thread, self.at_ms = channel, thread, at_ms
 
 
 Reader = Callable[[Reading, Json, _Where], Awaitable[Events]]
@@ -322,6 +349,8 @@ _READERS: Mapping[str, Reader] = {
     "GUILD_ROLE_DELETE": Reading.roles_changed,
     "GUILD_MEMBER_ADD": Reading.member_joined,
     "GUILD_MEMBER_REMOVE": Reading.member_left,
+    "GUILD_BAN_ADD": Reading.banned,
+    "GUILD_BAN_REMOVE": Reading.unbanned,
     "GUILD_MEMBER_UPDATE": Reading.member_changed,
 }
 IS_READ = frozenset(_READERS)

@@ -26,6 +26,8 @@ class Call:
     body: Json
     files: list[Upload]
     bot: Bot | None
+    # For the audit log.
+    reason: str | None = None
 
     @property
     def me(self) -> str:

@@ -28,7 +28,7 @@ BRIDGE_PERMISSIONS = (
     P.VIEW_CHANNEL | P.SEND_MESSAGES | P.SEND_MESSAGES_IN_THREADS | P.CREATE_PUBLIC_THREADS | P.EMBED_LINKS
     | P.ATTACH_FILES | P.READ_MESSAGE_HISTORY | P.ADD_REACTIONS | P.USE_EXTERNAL_EMOJIS | P.USE_EXTERNAL_STICKERS
     | P.MANAGE_WEBHOOKS | P.MANAGE_MESSAGES | P.PIN_MESSAGES | P.MANAGE_CHANNELS | P.MANAGE_THREADS | P.MANAGE_ROLES
-    | P.KICK_MEMBERS | P.BAN_MEMBERS | P.SEND_POLLS | P.CREATE_EXPRESSIONS | P.MENTION_EVERYONE
+    | P.KICK_MEMBERS | P.BAN_MEMBERS | P.VIEW_AUDIT_LOG | P.SEND_POLLS | P.CREATE_EXPRESSIONS | P.MENTION_EVERYONE
 )  # fmt: skip
 
 
@@ -103,6 +103,15 @@ class FakeDiscord:
             self.world.tell("GUILD_MEMBER_REMOVE", {"guild_id": guild_id, "user": person}, guild_id=guild_id)
 
         self.do(leave)
+
+    def kick(self, guild_id: str, person: Json, by: Json, reason: str | None = None) -> None:
+        self.do(lambda: self.world.put_out(guild_id, person["id"], by["id"], reason, bans=False))
+
+    def ban(self, guild_id: str, person: Json, by: Json, reason: str | None = None) -> None:
+        self.do(lambda: self.world.put_out(guild_id, person["id"], by["id"], reason, bans=True))
+
+    def unban(self, guild_id: str, person: Json, by: Json) -> None:
+        self.do(lambda: self.world.unban(guild_id, person["id"], by["id"], None))
 
     def set_member(self, guild_id: str, person: Json, **changes: Any) -> None:
         """A new nick, other roles."""

@@ -196,34 +196,46 @@ def member(call: Call) -> Json:
 @route("DELETE", "/guilds/{guild}/members/{user}")
 def kick(call: Call) -> None:
     call.world.demand_in_guild(call.me, call.path["guild"], P.KICK_MEMBERS)
-    _remove(call)
+    _put_out(call, bans=False)
+
+
+@route("GET", "/guilds/{guild}/bans/{user}")
+def find_ban(call: Call) -> Json:
+    call.world.demand_in_guild(call.me, call.path["guild"], P.BAN_MEMBERS)
+    key = (call.path["guild"], call.path["user"])
+    if key not in call.world.banned:
+        raise Refused(*errors.UNKNOWN_BAN)
+    return {"user": call.world.user(call.path["user"]), "reason": call.world.banned[key]}
 
 
 @route("PUT", "/guilds/{guild}/bans/{user}")
 def ban(call: Call) -> None:
     call.world.demand_in_guild(call.me, call.path["guild"], P.BAN_MEMBERS)
-    _remove(call)
-    data = {"guild_id": call.path["guild"], "user": call.world.user(call.path["user"])}
-    call.world.banned.add((call.path["guild"], call.path["user"]))
-    call.world.tell("GUILD_BAN_ADD", data, guild_id=call.path["guild"])
+    _put_out(call, bans=True)
 
 
 @route("DELETE", "/guilds/{guild}/bans/{user}")
 def unban(call: Call) -> None:
     call.world.demand_in_guild(call.me, call.path["guild"], P.BAN_MEMBERS)
-    call.world.banned.discard((call.path["guild"], call.path["user"]))
+    if (call.path["guild"], call.path["user"]) not in call.world.banned:
+        raise Refused(*errors.UNKNOWN_BAN)
+    call.world.unban(call.path["guild"], call.path["user"], call.me, call.reason)
 
 
-def _remove(call: Call) -> None:
-    guild_id, user_id = call.path["guild"], call.path["user"]
-    found = call.world.guild(guild_id)
-    if user_id not in found.members:
+def _put_out(call: Call, *, bans: bool) -> None:
+    found, user_id = call.world.guild(call.path["guild"]), call.path["user"]
+    if user_id not in found.members and not bans:
         raise Refused(*errors.UNKNOWN_MEMBER)
     if user_id == found.json["owner_id"]:
         raise Refused(*errors.MISSING_PERMISSIONS)
-    del found.members[user_id]
-    data = {"guild_id": guild_id, "user": call.world.users[user_id]}
-    call.world.tell("GUILD_MEMBER_REMOVE", data, guild_id=guild_id)
+    call.world.put_out(found.id, user_id, call.me, call.reason, bans=bans)
+
+
+@route("GET", "/guilds/{guild}/audit-logs")
+def audit_log(call: Call) -> Json:
+    call.world.demand_in_guild(call.me, call.path["guild"], P.VIEW_AUDIT_LOG)
+    entries = call.world.guild(call.path["guild"]).audit_log
+    return {"audit_log_entries": entries[::-1][: call.limit(50, 100)], "users": [], "webhooks": []}
 
 
 @route("GET", "/guilds/{guild}/roles")

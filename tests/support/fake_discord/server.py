@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from aiohttp import web
 from attrs import define, field
@@ -123,7 +124,8 @@ class Server:
     async def _call(self, function: Route, request: web.Request) -> Any:
         bot = self._bot(request)
         body, files = await read_body(request)
-        call = Call(self.world, self.posts, self.gateway, request.match_info, request.query, body, files, bot)
+        reason = unquote(request.headers.get("X-Audit-Log-Reason", "")) or None
+        call = Call(self.world, self.posts, self.gateway, request.match_info, request.query, body, files, bot, reason)
         return function(call)
 
     def _bot(self, request: web.Request) -> Bot | None:

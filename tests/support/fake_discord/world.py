@@ -39,6 +39,7 @@ class Guild:
     emojis: dict[str, Json] = field(factory=dict)
     stickers: dict[str, Json] = field(factory=dict)
     presences: dict[str, Json] = field(factory=dict)
+    audit_log: list[Json] = field(factory=list)
     file_limit: int = DEFAULT_FILE_LIMIT
 
     @property
@@ -46,6 +47,8 @@ class Guild:
         return str(self.json["id"])
 
 
+# Of the audit log.
+KICKED, BANNED, UNBANNED = 20, 22, 23
 Tell = Callable[..., None]
 
 
@@ -67,7 +70,8 @@ class World:
     interactions: dict[str, Json] = field(factory=dict)
     closed_to_messages: set[str] = field(factory=set)
     typed: list[tuple[str, str]] = field(factory=list)
-    banned: set[tuple[str, str]] = field(factory=set)
+    # (guild, user): the reason.
+    banned: dict[tuple[str, str], str | None] = field(factory=dict)
     # Of the CDN: addresses that are over, until somebody asks for new ones.
     expired: set[str] = field(factory=set)
     cdn: str = ""
@@ -190,6 +194,28 @@ class World:
         data = {"guild_id": guild_id, "stickers": list(self.guild(guild_id).stickers.values())}
         self.tell("GUILD_STICKERS_UPDATE", data, guild_id=guild_id)
         return sticker
+
+    # Putting out.
+
+    def put_out(self, guild_id: str, user_id: str, by: str, reason: str | None, *, bans: bool) -> None:
+        """Kicks or bans. Discord tells of it in no certain order; here the audit log knows first."""
+        guild = self.guilds[guild_id]
+        self._log(guild, BANNED if bans else KICKED, user_id, by, reason)
+        data = {"guild_id": guild_id, "user": self.users[user_id]}
+        if guild.members.pop(user_id, None) is not None:
+            self.tell("GUILD_MEMBER_REMOVE", data, guild_id=guild_id)
+        if bans:
+            self.banned[guild_id, user_id] = reason
+            self.tell("GUILD_BAN_ADD", data, guild_id=guild_id)
+
+    def unban(self, guild_id: str, user_id: str, by: str, reason: str | None) -> None:
+        self._log(self.guilds[guild_id], UNBANNED, user_id, by, reason)
+        del self.banned[guild_id, user_id]
+        self.tell("GUILD_BAN_REMOVE", {"guild_id": guild_id, "user": self.users[user_id]}, guild_id=guild_id)
+
+    def _log(self, guild: Guild, action: int, target: str, by: str, reason: str | None) -> None:
+        entry = {"id": self.ids.next(), "action_type": action, "target_id": target, "user_id": by}
+        guild.audit_log.append(entry if reason is None else {**entry, "reason": reason})
 
     # Finding; a Refused where there is none.
 

@@ -1,5 +1,7 @@
 """What the homeserver and programs ask of the bridge, and how clients find the network."""
 
+from typing import Any
+
 import pytest_twisted
 
 from appservice.bridges.core.incoming import EmojiChanged
@@ -7,10 +9,11 @@ from tests.integration.bridges.core.scenes import comes_to, opened
 from tests.integration.bridges.core.test_messages import PNG
 from tests.support.bridges import SECRET, Town
 from tests.support.fake_service import until
-from tests.support.homeserver import q
+from tests.support.homeserver import Client, q
 
 inlined = pytest_twisted.ensureDeferred
 APP = "/_matrix/app/v1"
+Json = dict[str, Any]
 
 
 @inlined
@@ -118,7 +121,7 @@ async def test_the_provisioning_api_does_what_commands_do(town: Town) -> None:
     town.remote.add_channel("C1", "general", ["U1"])
     alice = await town.user("admin")
     who = f"user_id={q(alice.user_id)}"
-    assert (await town.api("GET", f"/_bridge/v1/whoami?{who}", token="wrong")).status == 403
+    assert (await town.api("GET", f"/_bridge/v1/whoami?{who}", token="wrong")).status == 401
     started = await town.api("POST", f"/_bridge/v1/login/start/token?{who}", {}, token=SECRET)
     assert started.json["fields"][0]["id"] == "token"
     done = await town.api("POST", f"/_bridge/v1/login/step?{who}", {"token": "token-A1"}, token=SECRET)
@@ -136,6 +139,43 @@ async def test_the_provisioning_api_does_what_commands_do(town: Town) -> None:
     assert (await town.api("DELETE", f"/_bridge/v1/rooms/{q(room)}/channel?{who}", token=SECRET)).status == 200
     out = await town.api("POST", f"/_bridge/v1/logout/all?{who}", {}, token=SECRET)
     assert out.json == {"signed_out": ["Alice there"]}
+
+
+@inlined
+async def test_the_provisioning_api_says_what_is_wrong_by_status(town: Town) -> None:
+    town.remote.add_person("A1", "Alice there")
+    town.remote.add_channel("C1", "general", ["U1"])
+    town.remote.add_channel("C2", "board", ["U1"], is_public=False)
+    admin, alice, bob = await town.user("admin"), await town.user("alice"), await town.user("bob")
+    room, other = await alice.create_room(), await alice.create_room()
+    for one in (room, other):
+        await alice.ok("POST", f"/rooms/{q(one)}/invite", {"user_id": town.bot_user})
+
+        async def bots(one: str = one) -> object:
+            return (await town.state(alice, one, "m.room.member", town.bot_user))["membership"]
+
+        await comes_to(bots, "join")
+
+    async def ask(client: Client, method: str, path: str, body: Json | None = None) -> tuple[int, str]:
+        answer = await town.api(method, f"/_bridge/v1{path}?user_id={q(client.user_id)}", body, token=SECRET)
+        return answer.status, answer.json.get("errcode", "")
+
+    general, missing = {"channel": "general"}, (404, "M_NOT_FOUND")
+    assert await ask(alice, "POST", "/login/step", {"token": "token-A1"}) == missing
+    assert await ask(alice, "POST", "/login/start/nothing", {}) == missing
+    assert await ask(alice, "POST", "/logout/L-A1", {}) == missing
+    assert await ask(alice, "POST", "/channels/nowhere/open", {}) == missing
+    assert await ask(alice, "DELETE", f"/rooms/{q(room)}/channel") == missing
+    assert await ask(alice, "PUT", f"/rooms/{q(room)}/channel", {}) == (400, "M_MISSING_PARAM")
+    assert await ask(alice, "POST", "/channels/board/open", {}) == (403, "M_FORBIDDEN")
+    assert await ask(bob, "PUT", f"/rooms/{q(room)}/channel", general) == (403, "M_FORBIDDEN")
+    assert await ask(alice, "PUT", f"/rooms/{q(room)}/channel", general) == (200, "")
+    assert await ask(alice, "PUT", f"/rooms/{q(other)}/channel", general) == (409, "M_ROOM_IN_USE")
+    assert await ask(alice, "PUT", f"/rooms/{q(room)}/channel", {"channel": "board"}) == (403, "M_FORBIDDEN")
+    assert await ask(admin, "PUT", f"/rooms/{q(room)}/channel", {"channel": "board"}) == (409, "M_ROOM_IN_USE")
+    for client, status in ((alice, (200, "")), (bob, (409, "M_ROOM_IN_USE"))):
+        await ask(client, "POST", "/login/start/token", {})
+        assert await ask(client, "POST", "/login/step", {"token": "token-A1"}) == status
 
 
 @inlined
