@@ -916,6 +916,11 @@ CREATE TABLE to_device_transactions (
     made_ms bigint NOT NULL
 );
 
+CREATE TABLE told_keys (
+    user_id text NOT NULL,
+    "json" text NOT NULL
+);
+
 CREATE TABLE ui_auth_sessions (
     session_id text NOT NULL,
     created_ms bigint NOT NULL,
@@ -1280,6 +1285,9 @@ ALTER TABLE ONLY to_device
 
 ALTER TABLE ONLY to_device_transactions
     ADD CONSTRAINT to_device_transactions_pkey PRIMARY KEY (sender, device, transaction_id);
+
+ALTER TABLE ONLY told_keys
+    ADD CONSTRAINT told_keys_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY ui_auth_sessions
     ADD CONSTRAINT ui_auth_sessions_pkey PRIMARY KEY (session_id);

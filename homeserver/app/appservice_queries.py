@@ -15,6 +15,7 @@ from homeserver.services.appservices.networks import Networks
 from homeserver.services.appservices.ping import OnAnswer, Ping
 from homeserver.services.appservices.users import AppserviceUsers
 from homeserver.services.e2ee.appservice_keys import AppserviceKeys
+from homeserver.services.e2ee.told_keys import ToldKeys
 from homeserver.web.addresses import AddressRules
 from homeserver.web.agent import OutgoingHttp
 
@@ -48,7 +49,12 @@ def build_appservice_queries(core: Core, registry: Registry, users: Users) -> Ap
             registry=registry, client=client, database=core.storage.database, clock=clock, tasks=tasks
         ),
         networks=Networks(registry=registry, client=client, clock=clock, tasks=tasks),
-        keys=AppserviceKeys(registry=registry, client=client, clock=clock),
+        keys=AppserviceKeys(
+            registry=registry,
+            client=client,
+            told=ToldKeys(database=core.storage.database, commit=core.storage.committer),
+            clock=clock,
+        ),
     )
 
 

@@ -102,7 +102,6 @@ def build_encryption(
         own_devices=OwnDevices(
             database=database,
             keys=keys,
-            user_keys=user_keys,
             is_local=core.is_local,
             with_names=core.config.federation.allow_device_name_lookup_over_federation,
         ),

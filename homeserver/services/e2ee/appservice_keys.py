@@ -8,7 +8,7 @@ Source: MSC3983, MSC3984.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from attrs import evolve
@@ -22,6 +22,7 @@ from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.remote_shapes import read_claimed, read_query_answer
 from homeserver.services.e2ee.seams import Json
+from homeserver.services.e2ee.told_keys import Told, ToldKeys
 from matrix.ids import UserId
 from storage.remote_devices import RemoteKeys
 
@@ -35,26 +36,33 @@ MAX_PAUSES = 1_000
 class AppserviceKeys:
     """`seams.ServiceKeys`."""
 
-    def __init__(self, *, registry: Registry, client: AppserviceClient, clock: Clock) -> None:
+    def __init__(self, *, registry: Registry, client: AppserviceClient, told: ToldKeys, clock: Clock) -> None:
         self._registry = registry
+        self._told = told
         self._client = client
         self._pauses: Lru[str, bool] = Lru("appservice_key_pauses", MAX_PAUSES, clock, PAUSE_S)
 
     async def query(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, RemoteKeys]:
         """The keys of those users whose service tells any; no devices named means all."""
-        found: dict[str, RemoteKeys] = {}
+        told: dict[str, Told] = {}
 
         async def ask(service: Registration, users: Mapping[UserId, Collection[str]]) -> None:
             answer = await self._client.query_keys(service, {str(user_id): list(users[user_id]) for user_id in users})
+            if answer is None:
+                return
             for user_id, devices in users.items():
-                keys = read_query_answer(answer or {}, user_id)
+                keys = read_query_answer(answer, user_id)
                 if devices:
                     keys = evolve(keys, devices={each: keys.devices[each] for each in devices if each in keys.devices})
-                if keys != RemoteKeys():
-                    found[user_id] = keys
+                told[user_id] = Told(devices, keys)
 
         await self._of_owners(wanted, ask)
-        return found
+        await self._told.hear(told)
+        return {user_id: one.keys for user_id, one in told.items() if one.keys != RemoteKeys()}
+
+    async def last_told(self, user_ids: Iterable[str]) -> dict[str, RemoteKeys]:
+        """The same without asking anybody: what was heard last."""
+        return await self._told.last([each for each in user_ids if self._owner(UserId(each), is_asked=False)])
 
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:
         """One-time keys by user, device and key id, as far as services hand out any."""
@@ -93,8 +101,10 @@ class AppserviceKeys:
         owners = [each for each in self._registry.all if each.id in by_owner]
         await gatherResults([Deferred.fromCoroutine(ask_one(each, by_owner[each.id])) for each in owners])
 
-    def _owner(self, user_id: UserId) -> Registration | None:
+    def _owner(self, user_id: UserId, *, is_asked: bool = True) -> Registration | None:
         if not self._registry.owners_of_user(user_id):
             return None
         owner = self._registry.exclusive_owner(user_id)
-        return None if owner is None or owner.url is None or self._pauses.get(owner.id) else owner
+        if owner is None or owner.url is None or (is_asked and self._pauses.get(owner.id)):
+            return None
+        return owner

@@ -143,7 +143,8 @@ class DeviceEdus:
         for device_id, entry in changed.items():
             assert device_id is not None
             content = self._update(user_id, keys, device_id, entry.position, last)
-            if entry.body.get("deleted"):
+            # One that was uploaded and is gone may be told by an application service still, and the other way round.
+            if entry.body.get("deleted") and device_id not in keys.devices:
                 content["deleted"] = True
             if is_heard:
                 broadcast_edu(change, user_id, UPDATE, content, f"{UPDATE} {device_id}")

@@ -122,10 +122,12 @@ class Keys:
 
     async def published(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, PublishedKeys]:
         """What local users show; what a service tells of its users goes before what was uploaded. No devices: all."""
-        found = dict(await self._user_keys.of(wanted))
-        for user_id, told in (await self._services.query(wanted)).items():
-            found[user_id] = _with_told(found[user_id], told)
-        return found
+        told = await self._services.query(wanted)
+        return _all_with_told(await self._user_keys.of(wanted), told)
+
+    async def known(self, user_ids: Collection[str]) -> dict[str, PublishedKeys]:
+        """The same as far as services have told before: none is asked."""
+        return _all_with_told(await self._user_keys.of(user_ids), await self._services.last_told(user_ids))
 
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]], timeout_ms: int) -> Json:
         """The answer to /keys/claim: for each device a key that nobody else gets, or its fallback key."""
@@ -239,6 +241,12 @@ def _not_uploaded(
         for user_id, devices in wanted.items()
     }
     return {user_id: devices for user_id, devices in missing.items() if devices}
+
+
+def _all_with_told(
+    found: Mapping[str, PublishedKeys], told: Mapping[str, RemoteDeviceKeys]
+) -> dict[str, PublishedKeys]:
+    return {**found, **{user_id: _with_told(found[user_id], keys) for user_id, keys in told.items()}}
 
 
 def _with_told(keys: PublishedKeys, told: RemoteDeviceKeys) -> PublishedKeys:

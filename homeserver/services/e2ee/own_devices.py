@@ -5,13 +5,12 @@ Not the user-signing key, which is the user's own, and the devices' names only i
 Source: server-server API, "Device Management" and "End-to-End Encryption".
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import orjson
 
 from homeserver.services.e2ee.keys import Keys
 from homeserver.services.e2ee.seams import IsLocal, Json
-from homeserver.services.e2ee.user_keys import UserKeys
 from matrix.errors import InvalidParam
 from matrix.ids import UserId
 from storage import device_list_updates as rows
@@ -22,12 +21,9 @@ from storage.device_keys import PublishedKeys
 class OwnDevices:
     """`with_names`: whether others see the devices' names."""
 
-    def __init__(
-        self, *, database: Database, keys: Keys, user_keys: UserKeys, is_local: IsLocal, with_names: bool
-    ) -> None:
+    def __init__(self, *, database: Database, keys: Keys, is_local: IsLocal, with_names: bool) -> None:
         self._database = database
         self._keys = keys
-        self._user_keys = user_keys
         self._is_local = is_local
         self._with_names = with_names
 
@@ -47,9 +43,9 @@ class OwnDevices:
                 answer[f"{usage}_key"] = keys.cross_signing[usage]
         return answer
 
-    async def keys_of(self, user_ids: Iterable[str]) -> dict[str, PublishedKeys]:
-        """Of each of the users, who may have none."""
-        return await self._user_keys.of(user_ids)
+    async def keys_of(self, user_ids: Collection[str]) -> dict[str, PublishedKeys]:
+        """Of each of the users, who may have none. No service is asked."""
+        return await self._keys.known(user_ids)
 
     def listed(self, keys: PublishedKeys, device_id: str) -> Json:
         """A device as lists and updates have it: `keys` if it shows any, its name if it has one that may be told."""

@@ -1,6 +1,6 @@
 """What these services ask of other parts: the committer, and the federation, which may be absent."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -46,6 +46,10 @@ class ServiceKeys(Protocol):
         """The keys of those users whose service tells any; no devices named means all."""
         ...
 
+    async def last_told(self, user_ids: Iterable[str]) -> dict[str, Keys]:
+        """The same as far as it was heard before, without asking."""
+        ...
+
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:
         """A key for each device, of the algorithm named, by user, device and key id."""
         ...
@@ -55,6 +59,9 @@ class NoServices:
     """A server without application services."""
 
     async def query(self, wanted: Mapping[UserId, Collection[str]]) -> dict[str, Keys]:
+        return {}
+
+    async def last_told(self, user_ids: Iterable[str]) -> dict[str, Keys]:
         return {}
 
     async def claim(self, wanted: Mapping[UserId, Mapping[str, str]]) -> Json:

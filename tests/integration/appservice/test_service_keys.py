@@ -6,8 +6,9 @@ from matrix.ids import ServerName, UserId
 from tests.integration.appservice.asked import Services
 from tests.integration.appservice.bridge import Bridge
 from tests.support.appservice import UNRECOGNIZED, Asked
+from tests.support.bridges import eventually
 from tests.support.federation import Network
-from tests.support.homeserver import Client
+from tests.support.homeserver import Client, q
 from tests.unit.e2ee.made_keys import identity
 
 GHOST = "@_irc_ann:hearth.test"
@@ -162,3 +163,70 @@ async def test_other_servers_get_what_a_service_tells(services: Services, networ
     assert await claim(bob, ghost) == one_time()
     listed = await two.server.federation.client.user_devices(ServerName("one.test"), UserId(ghost))
     assert [each["device_id"] for each in listed["devices"]] == ["D"]
+
+
+async def sees(client: Client, user_id: str, devices: dict[str, Any]) -> bool:
+    """Does a query show these keys, by device?"""
+    found = (await query(client, user_id))["device_keys"].get(user_id, {})
+    return {name: one["keys"] for name, one in found.items()} == devices
+
+
+async def test_other_servers_and_clients_hear_when_a_service_tells_other_keys(
+    services: Services, network: Network
+) -> None:
+    service = services.add()
+    one, two = await network.start("one.test", services.options()), await network.start("two.test")
+    services.started.append(one)
+    ghost, shown = "@_irc_ann:one.test", {"D": device("@_irc_ann:one.test")}
+    service.answer = lambda asked: (200, {"device_keys": {ghost: shown}}) if QUERY in asked.path else UNRECOGNIZED
+    bridge, alice, bob = Bridge(one, token="as-irc"), await one.register("alice"), await two.register("bob")
+    await bridge.ghost()
+    room = await alice.create_room(preset="public_chat")
+    await bridge.ok("POST", f"/join/{q(room)}", {}, user_id=ghost)
+    await bob.ok("POST", f"/join/{q(room)}?via=one.test", {})
+    await query(bob, ghost)
+    await alice.sync()
+
+    async def alice_hears() -> None:
+        for _ in range(20):
+            if ghost in (await alice.sync(timeout=5_000)).get("device_lists", {}).get("changed", ()):
+                return
+        raise AssertionError("she did not hear of it")
+
+    async def bob_sees(devices: Any) -> None:
+        await eventually(lambda: sees(bob, ghost, devices), "what is told now")
+
+    # Alice asks, and so it comes out.
+    shown["D"] = device(ghost, keys={"ed25519:D": "z" * 43, "curve25519:D": "y" * 43})
+    await query(alice, ghost)
+    await alice_hears()
+    await bob_sees({"D": shown["D"]["keys"]})
+    shown["E"] = device(ghost, "E")
+    del shown["D"]
+    await query(alice, ghost)
+    await alice_hears()
+    await bob_sees({"E": shown["E"]["keys"]})
+    # What is told again is no news.
+    told = one.rows("SELECT count(*) FROM stream WHERE kind = 'device_list' AND user_id = %s", ghost)
+    await query(alice, ghost)
+    assert told == one.rows("SELECT count(*) FROM stream WHERE kind = 'device_list' AND user_id = %s", ghost)
+
+
+async def test_other_servers_hear_of_devices_that_a_service_makes_and_of_their_keys(
+    services: Services, network: Network
+) -> None:
+    services.add()
+    one, two = await network.start("one.test", services.options()), await network.start("two.test")
+    services.started.append(one)
+    ghost = "@_irc_ann:one.test"
+    bridge, bob = Bridge(one, token="as-irc"), await two.register("bob")
+    await bridge.ghost()
+    room = (await bridge.ok("POST", "/createRoom", {"preset": "public_chat"}, user_id=ghost))["room_id"]
+    await bob.ok("POST", f"/join/{q(room)}?via=one.test", {})
+    await query(bob, ghost)
+
+    assert (await bridge.ask("PUT", "/devices/D", {}, user_id=ghost)).status == 201
+    await bridge.ok("POST", "/keys/upload", {"device_keys": device(ghost)}, user_id=ghost, device_id="D")
+    await eventually(lambda: sees(bob, ghost, {"D": device(ghost)["keys"]}), "the device")
+    await bridge.ok("DELETE", "/devices/D", {}, user_id=ghost)
+    await eventually(lambda: sees(bob, ghost, {}), "no device")
