@@ -82,12 +82,19 @@ def is_seen_named(cur: Cursor, room_nid: int, event_id: EventId) -> bool:
     return cur.fetchone() is not None
 
 
-def outliers_named(cur: Cursor, room_nid: int, limit: int) -> list[int]:
-    """The numbers of events that the room's events name and of which nobody has told the place in the graph."""
+def unseen_named(cur: Cursor, room_nid: int, limit: int, above: int, looked_at: int) -> list[int]:
+    """The numbers of events that the room's events name and its users do not see.
+
+    Those of which nobody has told the place in the graph; and those that were rejected or soft-failed, of the ones that
+    are named just above a depth, by so many.
+    """
     cur.execute(
-        "SELECT o.event_nid FROM missing_prev_events m JOIN events e ON e.event_nid = m.referrer_nid"
-        " JOIN events o ON o.event_id = m.event_id WHERE m.room_nid = %s AND e.flags = 0 AND e.position IS NOT NULL"
-        " ORDER BY e.depth DESC LIMIT %s",
-        (room_nid, limit),
+        "(SELECT o.event_nid FROM missing_prev_events m JOIN events e ON e.event_nid = m.referrer_nid"
+        " JOIN events o ON o.event_id = m.event_id WHERE m.room_nid = %(room)s AND e.flags = 0"
+        " AND e.position IS NOT NULL ORDER BY e.depth DESC LIMIT %(limit)s)"
+        " UNION ALL (SELECT h.event_nid FROM (SELECT prev_nids FROM events WHERE room_nid = %(room)s"
+        " AND position IS NOT NULL AND depth > %(above)s ORDER BY depth, position LIMIT %(looked_at)s) e"
+        " JOIN events h ON h.event_nid = ANY(e.prev_nids) WHERE h.flags <> 0 LIMIT %(limit)s)",
+        {"room": room_nid, "limit": limit, "above": above, "looked_at": looked_at},
     )
     return [nid for (nid,) in cur]

@@ -269,6 +269,23 @@ async def test_a_late_event_is_no_extremity(writer: Writer, alice: Client) -> No
     )
 
 
+async def test_a_late_event_is_no_extremity_though_only_hidden_ones_name_it(writer: Writer, alice: Client) -> None:
+    three = await Writer(FakeServer(writer.server.network, "three.test"), writer.host, writer.room).join()
+    late = await writer.pdu("late")
+    hidden = await three.pdu("from who is banned", prev=[late])
+    await alice.ok("POST", f"/rooms/{q(writer.room)}/ban", {"user_id": three.user_id})
+    last = await writer.pdu("last", prev=[hidden, *await writer.extremities()])
+    memory = Memory(writer)
+    await memory.remember(late)
+    memory.answer()
+    await memory.states()
+    writer.server.answers("POST", f"{V1}/get_missing_events/", {"events": [hidden]})
+    last_id = await writer.send(last)
+    assert writer.row(await writer.id_of(hidden))[1] != 0
+    await writer.send(late)
+    assert await writer.extremities() == {last_id}
+
+
 async def test_a_redaction_that_comes_first_redacts_what_comes_after(writer: Writer, alice: Client) -> None:
     message = await writer.pdu("to be redacted")
     event_id = await writer.id_of(message)

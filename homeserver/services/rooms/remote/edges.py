@@ -6,7 +6,7 @@ Source: server-server API, "PDUs", "Rejection", "Soft failure".
 from collections.abc import Sequence
 
 from homeserver.services.rooms.heads import Extremity, Head
-from homeserver.services.rooms.remote.judging import is_outlier
+from matrix.events import Event
 from matrix.ids import EventId
 from storage import extremities as edges
 from storage.database import Database
@@ -14,6 +14,8 @@ from storage.events import Events, StoredEvent
 
 # So many rejected and soft-failed events are looked behind, and so many of which only the content is known.
 MAX_LOOKED_BEHIND = 100
+# So many seen events after one that came late are asked whether they rest on it by way of such ones.
+MAX_LOOKED_AT = 200
 
 
 class Edges:
@@ -25,23 +27,23 @@ class Edges:
         """Those that the event does not follow, and the event, unless something that came before follows it."""
         named = await self._followed(stored, prev)
         rest = [extremity for extremity in head.extremities if extremity[1] not in named]
-        if rest and await self._is_followed(head.room_nid, stored.event_id):
+        if rest and await self._is_followed(head.room_nid, stored.event):
             return rest
         return [*rest, (stored.nid, stored.event_id, stored.event.depth)]
 
-    async def _is_followed(self, room_nid: int, event_id: EventId) -> bool:
-        """Does what came before rest on it? By itself, or by way of the state that we were told when we joined."""
-        if await self._database.read(edges.is_seen_named, room_nid, event_id):
+    async def _is_followed(self, room_nid: int, event: Event) -> bool:
+        """Does what came before rest on it? By itself, or by way of such as nobody here sees."""
+        if await self._database.read(edges.is_seen_named, room_nid, event.event_id):
             return True
-        told = await self._database.read(edges.outliers_named, room_nid, MAX_LOOKED_BEHIND)
-        waiting = list((await self._events.get(told)).values()) if told else []
+        between = await self._database.read(edges.unseen_named, room_nid, MAX_LOOKED_BEHIND, event.depth, MAX_LOOKED_AT)
+        waiting = list((await self._events.get(between)).values()) if between else []
         seen: set[EventId] = set()
         while waiting and len(seen) < MAX_LOOKED_BEHIND:
             named = {prev for one in waiting for prev in one.event.prev_events} - seen
-            if event_id in named:
+            if event.event_id in named:
                 return True
             seen |= named
-            waiting = [one for one in (await self._events.by_id(named)).values() if is_outlier(one)]
+            waiting = [one for one in (await self._events.by_id(named)).values() if one.flags]
         return False
 
     async def _followed(self, stored: StoredEvent, prev: Sequence[StoredEvent]) -> set[EventId]:
