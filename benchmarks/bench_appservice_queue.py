@@ -32,7 +32,7 @@ from matrix.ids import RoomId, UserId
 from storage.embedded import EmbeddedPostgres
 from storage.opened import prepare
 from tests.support.homeserver import Client, Homeserver, make_config, q
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 EVENTS, AT_ONCE, PROBES = 10_000, 50, 200
 

@@ -22,7 +22,8 @@ from urllib.parse import quote
 import psutil
 
 from benchmarks.bridged_networks import Remote, network, remote
-from tests.support.processes import HearthProcess, HttpClient, free_port
+from tests.support.ports import free_port
+from tests.support.processes import HearthProcess, HttpClient
 
 
 def main() -> None:

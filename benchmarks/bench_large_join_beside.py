@@ -10,7 +10,6 @@ client waited for an answer meanwhile.
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from benchmarks.large_room import SavedRoom, write_room
 from matrix.ids import ServerName
 from tests.interop.servers import Homeserver, start_hearth, start_synapse
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 
 SERVERS = 20
 PATIENCE_S = 900
@@ -59,12 +59,6 @@ def serve(directory: str, port: str, certificate: str, key: str, whole: str) -> 
     context = ssl.DefaultOpenSSLContextFactory(key, certificate)
     reactor.listenSSL(int(port), Site(_Room(room, int(port))), context, interface="0.0.0.0")
     reactor.run()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def cpu_s(pid: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, frozen
 
 from tests.interop.clients import Kind, RealClient
-from tests.interop.servers import free_port
+from tests.support.ports import free_port
 
 JS = Path(__file__).parent / "appservice_js"
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.interop.servers import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / ".venv" / "ircd"

@@ -5,7 +5,6 @@ Both read the same homeserver.yaml; only where they keep things differs.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 
 SYNAPSE_PYTHON = Path(__file__).parent.parent.parent / ".venv" / "synapse" / "bin" / "python"
 START_S = 90
@@ -158,9 +158,3 @@ def _configuration(host: str, port: int, directory: Path, authority: Authority |
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

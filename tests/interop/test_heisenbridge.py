@@ -9,7 +9,8 @@ import pytest
 
 from tests.interop.irc import Chatter, IrcServer, ircd
 from tests.interop.people import Event, Person
-from tests.interop.servers import Homeserver, free_port, start_hearth
+from tests.interop.servers import Homeserver, start_hearth
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.interop
 

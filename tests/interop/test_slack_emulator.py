@@ -19,7 +19,7 @@ from appservice.bridges.core.errors import ChannelGone, Refused
 from appservice.bridges.core.incoming import ChannelKind
 from appservice.bridges.core.outgoing import Author, ChannelSettings, Emoji, OutgoingFile
 from tests.integration.bridges.slack.rig import ALICE, Rig
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent / "emulate"
 NODE = HERE / "node_modules" / "node" / "bin" / "node"

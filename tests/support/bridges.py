@@ -43,7 +43,7 @@ from tests.support.fake_network import FakeNetwork
 from tests.support.fake_remote import FakeRemote
 from tests.support.fake_service import until
 from tests.support.homeserver import SERVER, Client, Homeserver, Response, q
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 AS_TOKEN, HS_TOKEN, PUPPET_TOKEN, SECRET = "as token of fake", "hs token of fake", "puppet token", "a secret"
 Hook = Callable[[str, str], Awaitable[None]]

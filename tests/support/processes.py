@@ -11,7 +11,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,16 +24,11 @@ import psycopg2
 import yaml
 
 from storage.embedded import EmbeddedPostgres
+from tests.support.ports import free_port
 
 V3 = "/_matrix/client/v3"
 START_S = 25
 _FREE = {"per_second": 100000, "burst_count": 100000}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class HearthProcess:

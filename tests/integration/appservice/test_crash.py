@@ -17,7 +17,8 @@ import psycopg2
 import pytest
 import yaml
 
-from tests.support.processes import HearthProcess, HttpClient, free_port
+from tests.support.ports import free_port
+from tests.support.processes import HearthProcess, HttpClient
 
 MESSAGES = 60
 PATIENCE_S = 60

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.homeserver import q
-from tests.support.processes import HearthProcess, HttpClient, free_port
+from tests.support.ports import free_port
+from tests.support.processes import HearthProcess, HttpClient
 
 MANUAL = Path(__file__).parents[3] / "docs" / "bridges.md"
 ROOT = Path(__file__).parents[3]

@@ -13,8 +13,9 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from tests.integration.cli.test_serve import free_port, tmp_path
+from tests.integration.cli.test_serve import tmp_path
 from tests.support.fake_bridge import sent
+from tests.support.ports import free_port
 from tests.support.processes import HearthProcess, HttpClient
 
 __all__ = ["tmp_path"]

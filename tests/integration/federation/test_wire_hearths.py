@@ -15,8 +15,9 @@ from homeserver.app import Server, build
 from matrix.ids import ServerName, UserId
 from synapse_like_config import Config
 from synapse_like_config.signing_key_rotation import prepare_rotation
-from tests.integration.federation.tls_servers import Authority, free_port
+from tests.integration.federation.tls_servers import Authority
 from tests.support.database import TestServer
+from tests.support.ports import free_port
 
 
 class World:

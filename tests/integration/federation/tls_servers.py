@@ -1,6 +1,5 @@
 """TLS for tests: servers on 127.0.0.1 that answer whatever a test says."""
 
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -107,12 +106,6 @@ def make_wire(
         rules=rules or AddressRules.parse(allowed=["127.0.0.0/8", "::1"]),
         metrics=Metrics(),
     )
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as opened:
-        opened.bind((address, 0))
-        return int(opened.getsockname()[1])
 
 
 async def fault_of(asking: Awaitable[Any]) -> str:

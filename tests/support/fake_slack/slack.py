@@ -23,7 +23,7 @@ from tests.support.fake_slack.grants import BOT_SCOPES, USER_SCOPES, App, Token
 from tests.support.fake_slack.methods.files import new_file, share
 from tests.support.fake_slack.server import Server
 from tests.support.fake_slack.world import Channel, Json
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 WAIT_S = 20.0

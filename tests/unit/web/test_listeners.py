@@ -23,6 +23,7 @@ from homeserver.web.addresses import AddressRules
 from homeserver.web.agent import FetchFailed, OutgoingHttp
 from homeserver.web.listeners import Listener, Listeners, TlsContext
 from homeserver.web.server import HttpServer
+from tests.support.ports import free_port
 from tests.unit.web.api import Api, router_of
 
 RULES = AddressRules.parse(allowed=["127.0.0.1"])
@@ -43,12 +44,6 @@ def listeners() -> Iterator[Listeners]:
 
 def server_of(api: Api) -> HttpServer:
     return HttpServer(router=router_of(api), reactor=reactor)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_certificate(directory: Path, name: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from homeserver.runtime.tasks import Tasks
 from tests.support.bridges import People, RunningBridge, passes, registrations, settings_of
 from tests.support.fake_discord import Bot, FakeDiscord
 from tests.support.homeserver import Client, Homeserver, q
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 Json = dict[str, Any]
 WAIT_S = 15.0

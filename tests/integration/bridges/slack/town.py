@@ -32,7 +32,7 @@ from homeserver.runtime.tasks import Tasks
 from tests.support.bridges import RunningBridge, Town, passes, registrations, settings_of
 from tests.support.fake_slack import Channel, FakeSlack, Json, Person, Token
 from tests.support.homeserver import Client, Homeserver
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 
 TEAM = "T0HEARTH"
 WAIT_S = 15.0
