@@ -10,6 +10,7 @@ import orjson
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Change, Custom, Delete, Entry, Insert, Kind
+from storage.prepared import Often
 
 TAG = "m.tag"
 
@@ -41,7 +42,7 @@ def rows_for_deleted_devices(change: Change, user_id: str, device_ids: Iterable[
 def find(cur: Cursor, user_id: str, room_id: str, kind: str) -> str | None:
     """The content, unless it was deleted."""
     cur.execute(
-        "SELECT content FROM account_data WHERE user_id = %s AND room_id = %s AND type = %s AND NOT deleted",
+        Often("SELECT content FROM account_data WHERE user_id = %s AND room_id = %s AND type = %s AND NOT deleted"),
         (user_id, room_id, kind),
     )
     row = cur.fetchone()
@@ -60,7 +61,7 @@ def contents_of_kinds(cur: Cursor, user_ids: list[str], kinds: list[str]) -> lis
 
 def all_of(cur: Cursor, user_id: str) -> list[tuple[str, str, str]]:
     """(room_id, type, content) of all that a user has."""
-    cur.execute("SELECT room_id, type, content FROM account_data WHERE user_id = %s AND NOT deleted", (user_id,))
+    cur.execute(Often("SELECT room_id, type, content FROM account_data WHERE user_id = %s AND NOT deleted"), (user_id,))
     return cur.fetchall()
 
 
@@ -70,8 +71,10 @@ def changed_since(cur: Cursor, user_id: str, since: int, upto: int) -> list[tupl
     What changed again after `upto` is left out: it comes with the next range.
     """
     cur.execute(
-        "SELECT room_id, type, content FROM account_data WHERE user_id = %s AND position > %s AND position <= %s"
-        " ORDER BY position",
+        Often(
+            "SELECT room_id, type, content FROM account_data WHERE user_id = %s AND position > %s AND position <= %s"
+            " ORDER BY position"
+        ),
         (user_id, since, upto),
     )
     return cur.fetchall()

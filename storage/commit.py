@@ -26,7 +26,6 @@ from typing import Any
 import psycopg2
 from attrs import define, field
 from psycopg2 import errors
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -34,7 +33,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from storage.change import NEVER, AlreadyThere, Change, Custom, Entry, HeadMoved, Insert, Kind, Row, int_array
 from storage.database import ATTEMPTS, RACES, DatabaseDown, is_lost, reconnect
 from storage.grouping import grouped
-from storage.prepared import Prepared
+from storage.prepared import Prepared, PreparingConnection
 
 # Beyond this a batch gains no speed, and whoever comes first waits for the rest.
 MAX_BATCH = 200
@@ -104,8 +103,7 @@ class Committer:
         self._instance = instance
         self._entry_body = entry_body
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._connection: Connection | None = None
-        self._prepared = Prepared()
+        self._connection: PreparingConnection | None = None
         self._number = 0  # of our last transaction, committed or not
         self._stopped = False  # from here on nothing more is taken
         self._ended = False
@@ -184,7 +182,7 @@ class Committer:
         try:
             with self._connection.cursor() as cur:
                 cur.execute(f"ROLLBACK; {Prepared.FORGET}")
-            self._prepared = Prepared()
+            self._connection.prepared = Prepared()
         except psycopg2.Error:
             self._connection.close()
 
@@ -231,14 +229,19 @@ class Committer:
                 if not is_lost(error, connection):
                     raise
 
-    def _connect(self) -> Connection:
-        self._connection, self._prepared = reconnect(self._dsn, self._stopping), Prepared()
+    def _connect(self) -> PreparingConnection:
+        self._connection = reconnect(self._dsn, self._stopping)
         return self._connection
+
+    @property
+    def _call(self) -> Callable[..., bytes]:
+        assert self._connection is not None
+        return self._connection.prepared.call
 
     def _take_head(self, cur: Cursor, batch: list[_Waiting]) -> tuple[int, dict[int, int]]:
         """The last position given out (locked from here on), and the rooms' heads."""
         rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
-        call = self._prepared.call
+        call = self._call
         cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), call(cur, _READ_HEADS, rooms))))
         rows = cur.fetchall()
         return rows[0][0], {room_nid: head for _, room_nid, head in rows if room_nid is not None}
@@ -248,7 +251,7 @@ class Committer:
         parts = [part for change in changes for part in change.rows]
         entries = [entry for change in changes for entry in change.entries]
         parts += [(_ADD_ENTRY, self._entry_row(entry)) for entry in entries if entry.kind is not Kind.EVENT]
-        call = self._prepared.call
+        call = self._call
         sql = [call(cur, statement.sql, statement.rows_json(rows)) for statement, rows in grouped(parts)]
         if moved := _moved_heads(changes):
             sql.append(call(cur, _MOVE_HEADS.sql, _MOVE_HEADS.rows_json(moved)))

@@ -15,8 +15,11 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+
+from storage.prepared import PreparingConnection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,16 +37,28 @@ class DatabaseDown(Exception):
     """PostgreSQL did not answer for RECONNECT_S."""
 
 
-def connect(dsn: str) -> Connection:
-    """An autocommit connection that notices a dead peer."""
+# Settings of PostgreSQL for our sessions. What is prepared reads by keys, and whichever they are the plan is the same:
+# made anew for each list of them, as PostgreSQL does for fear of long ones, it costs more than to run it.
+_SETTINGS = "-c plan_cache_mode=force_generic_plan"
+
+
+def connect(dsn: str) -> PreparingConnection:
+    """An autocommit connection that notices a dead peer, and prepares the statements that run often."""
     connection = psycopg2.connect(
-        dsn, connect_timeout=10, keepalives=1, keepalives_idle=30, keepalives_interval=10, keepalives_count=3
+        dsn,
+        connection_factory=PreparingConnection,
+        options=f"{parse_dsn(dsn).get('options', '')} {_SETTINGS}",
+        connect_timeout=10,
+        keepalives=1,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
     )
     connection.autocommit = True
     return connection
 
 
-def reconnect(dsn: str, stopping: threading.Event) -> Connection:
+def reconnect(dsn: str, stopping: threading.Event) -> PreparingConnection:
     """A connection as soon as there is one. Blocks; only for threads. Raises: DatabaseDown."""
     pause_s, deadline = 0.05, time.monotonic() + RECONNECT_S
     while True:

@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import EventId
 from storage.change import Insert
+from storage.prepared import Often
 
 ADD = Insert(
     "event_transactions",
@@ -41,8 +42,10 @@ class TransactionKey:
 def find_sent(cur: Cursor, key: TransactionKey) -> EventId | None:
     """The event that was sent under this transaction id."""
     cur.execute(
-        "SELECT e.event_id FROM event_transactions t JOIN events e USING (event_nid)"
-        " WHERE t.user_id = %s AND t.device = %s AND t.scope = %s AND t.transaction_id = %s",
+        Often(
+            "SELECT e.event_id FROM event_transactions t JOIN events e USING (event_nid)"
+            " WHERE t.user_id = %s AND t.device = %s AND t.scope = %s AND t.transaction_id = %s"
+        ),
         (key.user_id, key.device, key.scope, key.transaction_id),
     )
     row = cur.fetchone()
@@ -56,7 +59,9 @@ NO_TRANSACTION = TransactionKey("", "", "", "")
 def find_keys(cur: Cursor, nids: list[int]) -> dict[int, TransactionKey]:
     """How those of the events were sent that have a transaction id, by event number."""
     cur.execute(
-        "SELECT event_nid, user_id, device, scope, transaction_id FROM event_transactions WHERE event_nid = ANY(%s)",
+        Often(
+            "SELECT event_nid, user_id, device, scope, transaction_id FROM event_transactions WHERE event_nid = ANY(%s)"
+        ),
         (nids,),
     )
     return {row[0]: TransactionKey(*row[1:]) for row in cur}
@@ -65,8 +70,10 @@ def find_keys(cur: Cursor, nids: list[int]) -> dict[int, TransactionKey]:
 def find_transaction_ids(cur: Cursor, user_id: str, device: str, nids: list[int]) -> dict[int, str]:
     """The transaction ids under which the device sent those of the events that it sent."""
     cur.execute(
-        "SELECT event_nid, transaction_id FROM event_transactions"
-        " WHERE event_nid = ANY(%s) AND user_id = %s AND device = %s",
+        Often(
+            "SELECT event_nid, transaction_id FROM event_transactions"
+            " WHERE event_nid = ANY(%s) AND user_id = %s AND device = %s"
+        ),
         (nids, user_id, device),
     )
     return dict(cur.fetchall())

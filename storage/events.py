@@ -19,6 +19,7 @@ from storage.database import Database
 from storage.event_transactions import TransactionKey
 from storage.expected import Expected
 from storage.loader import Loader
+from storage.prepared import Often
 
 MAX_REDACTIONS = 1_000
 # Joins many extremities of a room and says nothing: no client hears of it.
@@ -156,6 +157,9 @@ _SELECT = (
     "SELECT e.event_nid, e.room_nid, e.position, e.event_id, e.flags, e.replaces, e.redacted_by, e.json, r.version"
     " FROM events e JOIN rooms r USING (room_nid)"
 )
+_BY_NID = Often(f"{_SELECT} WHERE e.event_nid = ANY(%s)")
+_BY_ID = Often(f"{_SELECT} WHERE e.event_id = ANY(%s)")
+_BETWEEN = Often(f"{_SELECT} WHERE e.position > %s AND e.position <= %s ORDER BY 3 LIMIT %s")
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
@@ -168,19 +172,19 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
 
 
 def find_events(cur: Cursor, nids: list[int]) -> dict[int, StoredEvent]:
-    cur.execute(f"{_SELECT} WHERE e.event_nid = ANY(%s)", (nids,))
+    cur.execute(_BY_NID, (nids,))
     return {row[0]: _stored(row) for row in cur}
 
 
 def find_events_by_id(cur: Cursor, event_ids: list[EventId]) -> dict[EventId, StoredEvent]:
     # PostgreSQL's text has no NUL; one such id, of a remote event's `redacts` say, must not fail the others.
-    cur.execute(f"{_SELECT} WHERE e.event_id = ANY(%s)", ([one for one in event_ids if "\x00" not in one],))
+    cur.execute(_BY_ID, ([one for one in event_ids if "\x00" not in one],))
     return {EventId(row[3]): _stored(row) for row in cur}
 
 
 def events_between(cur: Cursor, after: int, upto: int, limit: int) -> list[StoredEvent]:
     """The events of the stream in (after, upto], in order; redactions know what they redacted."""
-    cur.execute(f"{_SELECT} WHERE e.position > %s AND e.position <= %s ORDER BY 3 LIMIT %s", (after, upto, limit))
+    cur.execute(_BETWEEN, (after, upto, limit))
     events = [_stored(row) for row in cur]
     redactions = {stored.nid: stored for stored in events if stored.event.redacts is not None}
     if redactions:

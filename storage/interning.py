@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.events import StateKey
 from storage.database import Database
+from storage.prepared import Often
 
 EVENT_BLOCK, ROOM_BLOCK, HISTORY_BLOCK = 256, 16, 256  # the INCREMENT BY of the sequences
 # Beyond this many the oldest half is forgotten; a forgotten pair costs one look-up.
@@ -18,8 +19,10 @@ def _intern(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
     types, state_keys = [key[0] for key in keys], [key[1] for key in keys]
     # Sorted, so that two transactions that add the same keys cannot deadlock.
     cur.execute(
-        "INSERT INTO state_keys (type, state_key) SELECT * FROM unnest(%s::text[], %s::text[]) AS v (a, b)"
-        " ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+        Often(
+            "INSERT INTO state_keys (type, state_key) SELECT * FROM unnest(%s::text[], %s::text[]) AS v (a, b)"
+            " ORDER BY 1, 2 ON CONFLICT DO NOTHING"
+        ),
         (types, state_keys),
     )
     return find_state_keys(cur, keys)
@@ -28,8 +31,10 @@ def _intern(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
 def find_state_keys(cur: Cursor, keys: list[StateKey]) -> dict[StateKey, int]:
     """The numbers of those pairs that have one."""
     cur.execute(
-        "SELECT k.type, k.state_key, k.state_key_nid FROM state_keys k"
-        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)",
+        Often(
+            "SELECT k.type, k.state_key, k.state_key_nid FROM state_keys k"
+            " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+        ),
         ([key[0] for key in keys], [key[1] for key in keys]),
     )
     return {(type_, state_key): nid for type_, state_key, nid in cur}
@@ -69,7 +74,7 @@ class StateKeys:
 
 
 def _next_block(cur: Cursor, sequence: str) -> int:
-    cur.execute("SELECT nextval(%s)", (sequence,))
+    cur.execute(Often("SELECT nextval(%s)"), (sequence,))
     row = cur.fetchone()
     assert row is not None
     return int(row[0])

@@ -7,6 +7,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import UserId
 from storage.change import Custom, Insert
+from storage.prepared import Often
 
 PUT = Insert(
     "memberships",
@@ -40,7 +41,8 @@ class Membership:
 def rooms_of(cur: Cursor, user_id: str) -> dict[int, Membership]:
     """All rooms that the user has a membership of, forgotten ones too."""
     cur.execute(
-        "SELECT room_nid, membership, event_nid, position, forgotten FROM memberships WHERE user_id = %s", (user_id,)
+        Often("SELECT room_nid, membership, event_nid, position, forgotten FROM memberships WHERE user_id = %s"),
+        (user_id,),
     )
     return {row[0]: Membership(*row[1:]) for row in cur}
 
@@ -58,7 +60,7 @@ def joined_rooms_of(cur: Cursor, user_ids: Sequence[str]) -> dict[str, list[int]
 def members_of(cur: Cursor, room_nid: int) -> dict[UserId, str]:
     """Each user's membership of the room, without those who left or never came."""
     cur.execute(
-        "SELECT user_id, membership FROM memberships WHERE room_nid = %s AND membership <> 'leave'", (room_nid,)
+        Often("SELECT user_id, membership FROM memberships WHERE room_nid = %s AND membership <> 'leave'"), (room_nid,)
     )
     return {UserId(user_id): membership for user_id, membership in cur}
 

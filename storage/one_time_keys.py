@@ -11,6 +11,7 @@ from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Custom
+from storage.prepared import Often
 
 _COLUMNS = {"user_id": "text", "device_id": "text", "algorithm": "text", "key_id": "text", "json": "text"}
 # A device may have been deleted since the request was authenticated: then there is nothing to put.
@@ -68,7 +69,10 @@ class Counts:
 def find_one_time_keys(cur: Cursor, user_id: str, device_id: str, key_ids: list[str]) -> dict[tuple[str, str], str]:
     """The JSON of those keys that are there, by algorithm and key id."""
     cur.execute(
-        "SELECT algorithm, key_id, json FROM one_time_keys WHERE user_id = %s AND device_id = %s AND key_id = ANY(%s)",
+        Often(
+            "SELECT algorithm, key_id, json FROM one_time_keys"
+            " WHERE user_id = %s AND device_id = %s AND key_id = ANY(%s)"
+        ),
         (user_id, device_id, key_ids),
     )
     return {(algorithm, key_id): text for algorithm, key_id, text in cur}
@@ -77,17 +81,20 @@ def find_one_time_keys(cur: Cursor, user_id: str, device_id: str, key_ids: list[
 def find_fallback_keys(cur: Cursor, user_id: str, device_id: str) -> dict[str, tuple[str, Any]]:
     """Key id and key by algorithm."""
     cur.execute(
-        "SELECT algorithm, key_id, json FROM fallback_keys WHERE user_id = %s AND device_id = %s", (user_id, device_id)
+        Often("SELECT algorithm, key_id, json FROM fallback_keys WHERE user_id = %s AND device_id = %s"),
+        (user_id, device_id),
     )
     return {algorithm: (key_id, orjson.loads(text)) for algorithm, key_id, text in cur}
 
 
 def find_counts(cur: Cursor, user_id: str, device_id: str) -> Counts:
     cur.execute(
-        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %(user)s AND device_id = %(device)s"
-        " GROUP BY algorithm UNION ALL SELECT algorithm, NULL FROM fallback_keys"
-        " WHERE user_id = %(user)s AND device_id = %(device)s AND NOT used",
-        {"user": user_id, "device": device_id},
+        Often(
+            "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s"
+            " GROUP BY algorithm UNION ALL SELECT algorithm, NULL FROM fallback_keys"
+            " WHERE user_id = %s AND device_id = %s AND NOT used"
+        ),
+        (user_id, device_id, user_id, device_id),
     )
     counts = Counts({}, [])
     for algorithm, count in cur:

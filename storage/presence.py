@@ -6,6 +6,7 @@ from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Insert
+from storage.prepared import Often
 
 PUT = Insert(
     "presence",
@@ -38,14 +39,14 @@ class PresenceRow:
 
 
 def find(cur: Cursor, user_id: str) -> PresenceRow | None:
-    cur.execute("SELECT presence, status_msg, last_active_ms FROM presence WHERE user_id = %s", (user_id,))
+    cur.execute(Often("SELECT presence, status_msg, last_active_ms FROM presence WHERE user_id = %s"), (user_id,))
     row = cur.fetchone()
     return None if row is None else PresenceRow(*row)
 
 
 def find_many(cur: Cursor, user_ids: list[str]) -> dict[str, PresenceRow]:
     cur.execute(
-        "SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE user_id = ANY(%s)", (user_ids,)
+        Often("SELECT user_id, presence, status_msg, last_active_ms FROM presence WHERE user_id = ANY(%s)"), (user_ids,)
     )
     return {row[0]: PresenceRow(*row[1:]) for row in cur}
 

@@ -7,6 +7,7 @@ import orjson
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Delete, Insert
+from storage.prepared import Often
 
 PUT = Insert(
     "profiles",
@@ -28,7 +29,8 @@ def profile_row(user_id: str, profile: Profile) -> tuple[str, str | None, str | 
 def find_profiles(cur: Cursor, user_ids: Sequence[str]) -> dict[str, Profile]:
     """Profiles by user: what each has set, and nothing else."""
     cur.execute(
-        "SELECT user_id, displayname, avatar_url, fields FROM profiles WHERE user_id = ANY(%s)", (list(user_ids),)
+        Often("SELECT user_id, displayname, avatar_url, fields FROM profiles WHERE user_id = ANY(%s)"),
+        (list(user_ids),),
     )
     return {user_id: _profile(displayname, avatar_url, fields) for user_id, displayname, avatar_url, fields in cur}
 

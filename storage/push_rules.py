@@ -5,6 +5,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.push_rules import Ruleset
 from storage.change import Insert
+from storage.prepared import Often
 
 PUT = Insert(
     "push_rules",
@@ -16,7 +17,7 @@ PUT = Insert(
 
 def find_rulesets(cur: Cursor, user_ids: list[str]) -> dict[str, Ruleset]:
     """The rulesets of those of the users who have one of their own."""
-    cur.execute("SELECT user_id, rules FROM push_rules WHERE user_id = ANY(%s)", (user_ids,))
+    cur.execute(Often("SELECT user_id, rules FROM push_rules WHERE user_id = ANY(%s)"), (user_ids,))
     return {user_id: Ruleset.from_json(orjson.loads(rules)) for user_id, rules in cur}
 
 

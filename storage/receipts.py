@@ -10,6 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import EventId
 from storage.change import Insert
+from storage.prepared import Often
 
 PUT = Insert(
     "receipts",
@@ -57,7 +58,7 @@ _COLUMNS = "room_nid, user_id, event_id, receipt_type, nullif(thread_id, ''), ts
 def changed_since(cur: Cursor, room_nids: list[int], since: int, upto: int) -> list[tuple[int, str, dict[str, Any]]]:
     """The receipts of the rooms that changed in (since, upto]: (room, user, body)."""
     cur.execute(
-        f"SELECT {_COLUMNS} FROM receipts WHERE room_nid = ANY(%s) AND position > %s AND position <= %s",
+        Often(f"SELECT {_COLUMNS} FROM receipts WHERE room_nid = ANY(%s) AND position > %s AND position <= %s"),
         (room_nids, since, upto),
     )
     return [(room_nid, user_id, body(*rest)) for room_nid, user_id, *rest in cur]
@@ -65,7 +66,7 @@ def changed_since(cur: Cursor, room_nids: list[int], since: int, upto: int) -> l
 
 def all_of_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, list[Told]]:
     """All receipts of the rooms that have any."""
-    cur.execute(f"SELECT {_COLUMNS} FROM receipts WHERE room_nid = ANY(%s)", (room_nids,))
+    cur.execute(Often(f"SELECT {_COLUMNS} FROM receipts WHERE room_nid = ANY(%s)"), (room_nids,))
     found: dict[int, list[Told]] = {}
     for room_nid, user_id, *rest in cur:
         found.setdefault(room_nid, []).append((user_id, body(*rest)))
@@ -75,8 +76,10 @@ def all_of_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, list[Told]]:
 def reached_by(cur: Cursor, room_nid: int, user_ids: list[str]) -> dict[tuple[str, str | None], int]:
     """Up to which positions these users have publicly read the room, by user and thread."""
     cur.execute(
-        "SELECT user_id, nullif(thread_id, ''), event_position FROM receipts"
-        " WHERE room_nid = %s AND user_id = ANY(%s) AND receipt_type = 'm.read'",
+        Often(
+            "SELECT user_id, nullif(thread_id, ''), event_position FROM receipts"
+            " WHERE room_nid = %s AND user_id = ANY(%s) AND receipt_type = 'm.read'"
+        ),
         (room_nid, user_ids),
     )
     return {(user_id, thread_id): position for user_id, thread_id, position in cur}
@@ -85,8 +88,10 @@ def reached_by(cur: Cursor, room_nid: int, user_ids: list[str]) -> dict[tuple[st
 def read_upto(cur: Cursor, user_id: str, room_nids: list[int]) -> dict[int, list[ReadUpto]]:
     """A user's own receipts of the rooms."""
     cur.execute(
-        "SELECT room_nid, receipt_type, nullif(thread_id, ''), event_id, event_position FROM receipts"
-        " WHERE user_id = %s AND room_nid = ANY(%s)",
+        Often(
+            "SELECT room_nid, receipt_type, nullif(thread_id, ''), event_id, event_position FROM receipts"
+            " WHERE user_id = %s AND room_nid = ANY(%s)"
+        ),
         (user_id, room_nids),
     )
     found: dict[int, list[ReadUpto]] = {}

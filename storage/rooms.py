@@ -8,6 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from matrix.events import StateKey
 from matrix.ids import EventId, RoomId
 from storage.change import Insert
+from storage.prepared import Often
 
 ADD_ROOM = Insert(
     "rooms", {"room_nid": "int", "room_id": "text", "version": "text", "creator": "text", "room_type": "text"}
@@ -31,18 +32,18 @@ class HeadRow:
 
 
 def find_room(cur: Cursor, room_id: str) -> RoomRow | None:
-    cur.execute("SELECT room_nid, room_id, version FROM rooms WHERE room_id = %s", (room_id,))
+    cur.execute(Often("SELECT room_nid, room_id, version FROM rooms WHERE room_id = %s"), (room_id,))
     row = cur.fetchone()
     return None if row is None else RoomRow(row[0], RoomId(row[1]), row[2])
 
 
 def find_rooms(cur: Cursor, room_nids: list[int]) -> dict[int, RoomRow]:
-    cur.execute("SELECT room_nid, room_id, version FROM rooms WHERE room_nid = ANY(%s)", (room_nids,))
+    cur.execute(Often("SELECT room_nid, room_id, version FROM rooms WHERE room_nid = ANY(%s)"), (room_nids,))
     return {row[0]: RoomRow(row[0], RoomId(row[1]), row[2]) for row in cur}
 
 
 def find_rooms_by_id(cur: Cursor, room_ids: list[str]) -> dict[RoomId, RoomRow]:
-    cur.execute("SELECT room_nid, room_id, version FROM rooms WHERE room_id = ANY(%s)", (room_ids,))
+    cur.execute(Often("SELECT room_nid, room_id, version FROM rooms WHERE room_id = ANY(%s)"), (room_ids,))
     return {RoomId(row[1]): RoomRow(row[0], RoomId(row[1]), row[2]) for row in cur}
 
 
@@ -76,5 +77,5 @@ def load_heads(cur: Cursor, room_nids: list[int]) -> dict[int, HeadRow]:
 
 def moved_since(cur: Cursor, room_nids: list[int], position: int) -> list[int]:
     """Those of the rooms whose head is beyond the position."""
-    cur.execute("SELECT room_nid FROM rooms WHERE room_nid = ANY(%s) AND head > %s", (room_nids, position))
+    cur.execute(Often("SELECT room_nid FROM rooms WHERE room_nid = ANY(%s) AND head > %s"), (room_nids, position))
     return [room_nid for (room_nid,) in cur]

@@ -5,6 +5,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import DeviceId, UserId
 from storage.change import Custom, Delete, Insert
+from storage.prepared import Often
 
 ADD_ACCESS = Insert(
     "access_tokens",
@@ -56,9 +57,11 @@ class AccessToken:
 def find_access_token(cur: Cursor, token_hash: bytes) -> AccessToken | None:
     """The token, unless its user is deactivated."""
     cur.execute(
-        "SELECT t.token_id, t.user_id, t.device_id, t.expires_ms, t.used, t.validated_ms,"
-        " u.is_admin, u.is_guest, u.is_locked"
-        " FROM access_tokens t JOIN users u USING (user_id) WHERE t.token_hash = %s AND NOT u.is_deactivated",
+        Often(
+            "SELECT t.token_id, t.user_id, t.device_id, t.expires_ms, t.used, t.validated_ms,"
+            " u.is_admin, u.is_guest, u.is_locked"
+            " FROM access_tokens t JOIN users u USING (user_id) WHERE t.token_hash = %s AND NOT u.is_deactivated"
+        ),
         (token_hash,),
     )
     row = cur.fetchone()

@@ -20,6 +20,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from matrix.events import StateKey
 from storage.change import At, Change, Custom, Insert, int_array
+from storage.prepared import Often
 
 NidMap = dict[int, int]
 ABSENT = 0  # in place of an event's number: the key is not in the state
@@ -74,7 +75,8 @@ def after(cur: Cursor, room_nid: int, position: int, keys: Collection[int] | Non
 def _nids(cur: Cursor, when: str, values: tuple[int, ...], keys: Collection[int] | None) -> NidMap:
     where = f" FROM room_state WHERE room_nid = %s AND {when}{_THERE}"
     if keys is not None:
-        cur.execute(f"SELECT state_key_nid, event_nid{where} AND state_key_nid = ANY(%s)", (*values, list(keys)))
+        sql = Often(f"SELECT state_key_nid, event_nid{where} AND state_key_nid = ANY(%s)")
+        cur.execute(sql, (*values, list(keys)))
         return dict(cur.fetchall())
     # Two long arrays: half the CPU of as many rows.
     cur.execute(f"SELECT array_agg(state_key_nid), array_agg(event_nid){where}", values)
@@ -85,8 +87,10 @@ def _nids(cur: Cursor, when: str, values: tuple[int, ...], keys: Collection[int]
 def before_event(cur: Cursor, event_nid: int, keys: Collection[int] | None = None) -> NidMap:
     """The state before an event, whole or for these keys. Empty for an event without known state (an outlier)."""
     cur.execute(
-        "SELECT e.room_nid, e.position, s.base, s.state_key_nids, s.event_nids FROM events e"
-        " LEFT JOIN event_state s USING (event_nid) WHERE e.event_nid = %s",
+        Often(
+            "SELECT e.room_nid, e.position, s.base, s.state_key_nids, s.event_nids FROM events e"
+            " LEFT JOIN event_state s USING (event_nid) WHERE e.event_nid = %s"
+        ),
         (event_nid,),
     )
     row = cur.fetchone()
@@ -103,8 +107,10 @@ def before_event(cur: Cursor, event_nid: int, keys: Collection[int] | None = Non
 def changes_between(cur: Cursor, room_nid: int, since: int, upto: int) -> NidMap:
     """What of the state after `upto` came into it in (since, upto]; ABSENT for keys that left it then."""
     cur.execute(
-        "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since > %s AND since <= %s"
-        " AND (until IS NULL OR until > %s)",
+        Often(
+            "SELECT state_key_nid, event_nid FROM room_state WHERE room_nid = %s AND since > %s AND since <= %s"
+            " AND (until IS NULL OR until > %s)"
+        ),
         (room_nid, since, upto, upto),
     )
     return dict(cur.fetchall())
@@ -124,9 +130,11 @@ def _overlaid(state: NidMap, key_nids: Sequence[int], nids: Sequence[int], keys:
 def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tuple[StateKey, int, int | None, int]]:
     """All intervals of a few keys, oldest first: (key, since, until, event_nid)."""
     cur.execute(
-        "SELECT k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
-        " USING (state_key_nid) JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
-        f" WHERE s.room_nid = %s{_THERE} ORDER BY s.since",
+        Often(
+            "SELECT k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
+            " USING (state_key_nid) JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+            f" WHERE s.room_nid = %s{_THERE} ORDER BY s.since"
+        ),
         ([key[0] for key in keys], [key[1] for key in keys], room_nid),
     )
     return [((type_, state_key), since, until, nid) for type_, state_key, since, until, nid in cur]
@@ -134,7 +142,9 @@ def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tupl
 
 def named(cur: Cursor, nids: Collection[int]) -> dict[int, StateKey]:
     """(type, state_key) by state_key_nid."""
-    cur.execute("SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY(%s)", (list(nids),))
+    cur.execute(
+        Often("SELECT state_key_nid, type, state_key FROM state_keys WHERE state_key_nid = ANY(%s)"), (list(nids),)
+    )
     return {nid: (type_, state_key) for nid, type_, state_key in cur}
 
 
@@ -158,9 +168,11 @@ def changes_between_named(cur: Cursor, room_nid: int, since: int, upto: int) -> 
 def at_position(cur: Cursor, room_nid: int, position: int, keys: Collection[StateKey]) -> dict[StateKey, int]:
     """As `after`, for a few keys, by (type, state_key)."""
     cur.execute(
-        "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
-        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
-        f" WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s){_THERE}",
+        Often(
+            "SELECT k.type, k.state_key, s.event_nid FROM room_state s JOIN state_keys k USING (state_key_nid)"
+            " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
+            f" WHERE s.room_nid = %s AND s.since <= %s AND (s.until IS NULL OR s.until > %s){_THERE}"
+        ),
         ([key[0] for key in keys], [key[1] for key in keys], room_nid, position, position),
     )
     return {(type_, state_key): nid for type_, state_key, nid in cur}
@@ -169,15 +181,17 @@ def at_position(cur: Cursor, room_nid: int, position: int, keys: Collection[Stat
 def keys_before(cur: Cursor, event_nids: Collection[int], keys: Collection[StateKey]) -> dict[int, dict[StateKey, int]]:
     """Of the states before some events a few keys, by event and (type, state_key)."""
     cur.execute(
-        "SELECT e.event_nid, k.type, k.state_key, coalesce(d.nid, s.event_nid) FROM events e"
-        " CROSS JOIN (SELECT state_key_nid, type, state_key FROM state_keys"
-        " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)) k"
-        " LEFT JOIN event_state x USING (event_nid)"
-        " LEFT JOIN LATERAL (SELECT u.nid FROM unnest(x.state_key_nids, x.event_nids) AS u (key, nid)"
-        " WHERE u.key = k.state_key_nid) d ON true"
-        " LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.state_key_nid = k.state_key_nid"
-        " AND s.since <= coalesce(x.base, e.position - 1)"
-        " AND (s.until IS NULL OR s.until > coalesce(x.base, e.position - 1)) WHERE e.event_nid = ANY(%s)",
+        Often(
+            "SELECT e.event_nid, k.type, k.state_key, coalesce(d.nid, s.event_nid) FROM events e"
+            " CROSS JOIN (SELECT state_key_nid, type, state_key FROM state_keys"
+            " JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)) k"
+            " LEFT JOIN event_state x USING (event_nid)"
+            " LEFT JOIN LATERAL (SELECT u.nid FROM unnest(x.state_key_nids, x.event_nids) AS u (key, nid)"
+            " WHERE u.key = k.state_key_nid) d ON true"
+            " LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.state_key_nid = k.state_key_nid"
+            " AND s.since <= coalesce(x.base, e.position - 1)"
+            " AND (s.until IS NULL OR s.until > coalesce(x.base, e.position - 1)) WHERE e.event_nid = ANY(%s)"
+        ),
         ([key[0] for key in keys], [key[1] for key in keys], list(event_nids)),
     )
     found: dict[int, dict[StateKey, int]] = {}

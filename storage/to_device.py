@@ -6,6 +6,7 @@ Source: client-server API, "Send-to-Device messaging".
 from psycopg2.extensions import cursor as Cursor
 
 from storage.change import Custom, Delete, Insert
+from storage.prepared import Often
 
 ADD = Insert("to_device", {"user_id": "text", "device_id": "text", "position": "bigint", "json": "text"})
 # For the sync service: everything that the device has acknowledged by coming back with a token.
@@ -26,11 +27,12 @@ ADD_TRANSACTION = Insert(
 def find_recipients(cur: Cursor, transaction: tuple[str, str, str], user_ids: list[str]) -> dict[str, list[str]] | None:
     """The devices of each of the users that has any; None if the transaction was done already."""
     cur.execute(
-        "SELECT 1 FROM to_device_transactions WHERE sender = %s AND device = %s AND transaction_id = %s", transaction
+        Often("SELECT 1 FROM to_device_transactions WHERE sender = %s AND device = %s AND transaction_id = %s"),
+        transaction,
     )
     if cur.fetchone() is not None:
         return None
-    cur.execute("SELECT user_id, device_id FROM devices WHERE user_id = ANY(%s)", (user_ids,))
+    cur.execute(Often("SELECT user_id, device_id FROM devices WHERE user_id = ANY(%s)"), (user_ids,))
     devices: dict[str, list[str]] = {}
     for user_id, device_id in cur:
         devices.setdefault(user_id, []).append(device_id)
@@ -45,8 +47,10 @@ def pending(
     100 messages is what the specification recommends as the most of one sync.
     """
     cur.execute(
-        "SELECT position, json FROM to_device WHERE user_id = %s AND device_id = %s AND position > %s"
-        " AND position <= %s ORDER BY position LIMIT %s",
+        Often(
+            "SELECT position, json FROM to_device WHERE user_id = %s AND device_id = %s AND position > %s"
+            " AND position <= %s ORDER BY position LIMIT %s"
+        ),
         (user_id, device_id, after, upto, limit),
     )
     return [(position, text) for position, text in cur]
@@ -55,7 +59,7 @@ def pending(
 def delete_upto(cur: Cursor, user_id: str, device_id: str, position: int) -> int:
     """Deletes what the device has acknowledged; gives how many. One statement. See also DELETE_UPTO."""
     cur.execute(
-        "DELETE FROM to_device WHERE user_id = %s AND device_id = %s AND position <= %s",
+        Often("DELETE FROM to_device WHERE user_id = %s AND device_id = %s AND position <= %s"),
         (user_id, device_id, position),
     )
     return cur.rowcount

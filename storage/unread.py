@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from psycopg2.extensions import cursor as Cursor
 
+from storage.prepared import Often
+
 
 def find_after(cur: Cursor, user_id: str, positions: Mapping[int, int], upto: int, limit: int) -> dict[int, list[int]]:
     """The numbers of others' events in each room in (its position, upto], the newest `limit`, oldest first."""
     cur.execute(
-        "SELECT v.room_nid, e.event_nid FROM unnest(%s::int[], %s::bigint[]) AS v (room_nid, position)"
-        " CROSS JOIN LATERAL (SELECT event_nid, position FROM events WHERE room_nid = v.room_nid"
-        " AND position > v.position AND position <= %s AND flags = 0 AND sender <> %s"
-        " ORDER BY position DESC LIMIT %s) e ORDER BY e.position",
+        Often(
+            "SELECT v.room_nid, e.event_nid FROM unnest(%s::int[], %s::bigint[]) AS v (room_nid, position)"
+            " CROSS JOIN LATERAL (SELECT event_nid, position FROM events WHERE room_nid = v.room_nid"
+            " AND position > v.position AND position <= %s AND flags = 0 AND sender <> %s"
+            " ORDER BY position DESC LIMIT %s) e ORDER BY e.position"
+        ),
         (list(positions), list(positions.values()), upto, user_id, limit),
     )
     found: dict[int, list[int]] = {}

@@ -13,6 +13,7 @@ import pytest
 
 import storage.database
 from storage.database import connect
+from storage.prepared import PreparingCursor
 from tests.support.homeserver import Homeserver
 
 
@@ -23,7 +24,7 @@ class Statements:
     def connect(self, dsn: str) -> psycopg2.extensions.connection:
         sent = self._sent
 
-        class Counting(psycopg2.extensions.cursor):
+        class Counting(PreparingCursor):
             def execute(self, query: Any, vars: Any = None) -> None:
                 text = query if isinstance(query, str) else bytes(query).decode()
                 sent.append((str(self.connection.info.dbname), threading.current_thread().name, text))
