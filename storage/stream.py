@@ -5,7 +5,7 @@ or from the database when another process has committed; they are told strictly 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import orjson
@@ -64,6 +64,10 @@ class Stream:
         """The position of the newest entry of a room in memory; else the floor."""
         entries = self._by_room.get(room_nid)
         return entries[-1].position if entries else self.floor
+
+    def newest_first(self, room_nid: int) -> Iterator[Entry]:
+        """The entries of a room in memory. Not to be kept over an await."""
+        return reversed(self._by_room.get(room_nid, ()))
 
     def room_entries(self, room_nid: int, since: int, upto: int) -> list[Entry]:
         """The entries of a room in (since, upto]. Only for since >= floor."""

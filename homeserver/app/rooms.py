@@ -19,6 +19,7 @@ from homeserver.services.rooms.visibility import Visibility
 from homeserver.services.typing import Typing
 from storage.loader import Loader
 from storage.push_rules import find_rulesets
+from storage.recent import RecentEvents
 
 
 @frozen(kw_only=True)
@@ -86,7 +87,7 @@ def build_rooms(core: Core, federation: Federation) -> Rooms:
             stream=stream,
             members=members,
             judging=judging,
-            events=events,
+            recent=RecentEvents(stream=stream, database=database, events=events),
             database=database,
         ),
     )

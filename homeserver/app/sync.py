@@ -32,6 +32,7 @@ from homeserver.services.sync.whole import WholeRooms
 from homeserver.services.sync.writing import Bundles, RoomSources, RoomWriter
 from matrix.errors import LimitExceeded
 from matrix.ids import UserId
+from storage.recent import RecentEvents
 
 # More of one room no sync gives, whatever the operator says: it is one answer, made at once.
 MAX_TIMELINE = 1_000
@@ -103,7 +104,7 @@ def _room_parts(core: Core, rooms: Rooms, bundles: Bundles) -> RoomParts:
                 as_of=as_of,
                 lazy_members=lazy_members,
                 events=events,
-                database=database,
+                recent=RecentEvents(stream=storage.stream, database=database, events=events),
                 clock=core.clock,
             ),
             partial=rooms.partial,

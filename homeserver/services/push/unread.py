@@ -21,11 +21,12 @@ from homeserver.services.rooms.members import Members, RoomsOfUser
 from matrix.push_eval import Actions
 from matrix.quiet import is_quiet
 from matrix.relations import thread_root
-from storage import receipts, unread
+from storage import receipts
 from storage.change import Entry, Kind
 from storage.database import Database
-from storage.events import Events, StoredEvent
+from storage.events import StoredEvent
 from storage.receipts import ReadUpto
+from storage.recent import RecentEvents
 from storage.stream import Stream
 
 # Clients show "99+".
@@ -82,12 +83,12 @@ class _Unread:
 
 class Unread:
     def __init__(
-        self, *, stream: Stream, members: Members, judging: Judging, events: Events, database: Database
+        self, *, stream: Stream, members: Members, judging: Judging, recent: RecentEvents, database: Database
     ) -> None:
         self._stream = stream
         self._members = members
         self._judging = judging
-        self._events = events
+        self._recent = recent
         self._database = database
         self._known: Lru[str, dict[int, _Unread]] = Lru("unread", MAX_USERS)
         self._turns = Linearizer()
@@ -141,12 +142,9 @@ class Unread:
         known = await self._database.read(receipts.read_upto, user_id, room_nids)
         states = {nid: _Unread(upto, _read(known.get(nid, ()), rooms, nid)) for nid in room_nids}
         begin = {nid: state.read.get(None, 0) for nid, state in states.items()}
-        found = await self._database.read(unread.find_after, user_id, begin, upto, MAX_EVENTS)
-        stored = await self._events.get(nid for nids in found.values() for nid in nids)
+        found = await self._recent.of_others(user_id, begin, upto, MAX_EVENTS)
         for room_nid, state in states.items():
-            await self._judge(
-                user_id, room_nid, state, [stored[nid] for nid in found.get(room_nid, ()) if nid in stored]
-            )
+            await self._judge(user_id, room_nid, state, found.get(room_nid, ()))
         return states
 
     async def _go_on(self, user_id: str, room_nid: int, known: _Unread, upto: int) -> None:

@@ -15,10 +15,9 @@ from homeserver.services.sync.plan import Plan, choose_timeline, unbroken, undo
 from homeserver.services.sync.request import Window
 from homeserver.services.sync.slices import Slices
 from homeserver.services.sync.void import without_void
-from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.memberships import Membership
-from storage.timelines import newest_in_rooms
+from storage.recent import RecentEvents
 
 Memberships = Mapping[int, Membership]
 
@@ -32,7 +31,7 @@ class WholeRooms:
         as_of: AsOf,
         lazy_members: LazyMembers,
         events: Events,
-        database: Database,
+        recent: RecentEvents,
         clock: Clock,
     ) -> None:
         self._heads = heads
@@ -40,13 +39,13 @@ class WholeRooms:
         self._as_of = as_of
         self._lazy_members = lazy_members
         self._events = events
-        self._database = database
+        self._recent = recent
         self._clock = clock
 
     async def plans(self, window: Window, rooms: Memberships, moved: Mapping[int, RoomMoved]) -> list[Plan]:
         """As the rooms are at the window's end. `moved` has what is beside their events."""
         heads = await self._heads.get_many(rooms)
-        recent = await self._recent(window, list(heads))
+        recent = await self._newest(window, list(heads))
         plans = []
         slices = Slices(self._clock)
         for room_nid, head in heads.items():
@@ -77,7 +76,7 @@ class WholeRooms:
             # Who is given all members of all rooms at once counts them as well, and loading them all would cost a lot.
             await self._lazy_members.summarise(window, plan)
 
-    async def _recent(self, window: Window, room_nids: list[int]) -> dict[int, tuple[list[StoredEvent], bool]]:
+    async def _newest(self, window: Window, room_nids: list[int]) -> dict[int, tuple[list[StoredEvent], bool]]:
         """The newest events of each room that pass the filter, and whether there are more before them.
 
         A filter that lets little through is given up on after a few looks: the timeline is then short and limited.
@@ -85,10 +84,5 @@ class WholeRooms:
         wanted = window.request.filter.room.timeline
         limit = window.request.filter.timeline_limit * (1 if wanted.is_empty else 4)
         since = window.since if window.request.full_state and not window.is_initial else 0
-        found = await self._database.read(newest_in_rooms, room_nids, since, window.upto, limit + 1)
-        newest = {room_nid: nids[-limit:] if limit else [] for room_nid, nids in found.items()}
-        stored = await self._events.get(nid for nids in newest.values() for nid in nids)
-        return {
-            room_nid: ([stored[nid] for nid in newest[room_nid] if nid in stored], len(nids) > limit)
-            for room_nid, nids in found.items()
-        }
+        found = await self._recent.newest(room_nids, since, window.upto, limit + 1)
+        return {room_nid: (events[-limit:] if limit else [], len(events) > limit) for room_nid, events in found.items()}
