@@ -21,7 +21,7 @@ from tests.support.homeserver import V3, Homeserver
 from tests.support.http import MemoryClient, Response
 
 # No request of bad input has a reason to take long; a long-poll does.
-PATIENCE_S = 20
+PATIENCE_S = 60
 # What a refusal may make: the session of the user-interactive API; and what comes round by itself, soon after what was
 # accepted before: heartbeats, folds, news for other servers.
 _UNTOLD = (

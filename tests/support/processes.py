@@ -27,7 +27,7 @@ from storage.embedded import EmbeddedPostgres
 from tests.support.ports import free_port
 
 V3 = "/_matrix/client/v3"
-START_S = 25
+START_S = 60
 _FREE = {"per_second": 100000, "burst_count": 100000}
 
 

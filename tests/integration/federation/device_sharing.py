@@ -85,7 +85,7 @@ class Inbox:
 
 async def changed_devices(client: Client) -> set[str]:
     """Whose devices changed, as the client's next sync that tells of any says."""
-    for _ in range(20):
+    for _ in range(60):
         lists = (await client.sync(timeout=1000)).get("device_lists", {})
         if lists.get("changed"):
             return set(lists["changed"])

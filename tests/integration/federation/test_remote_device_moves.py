@@ -45,7 +45,7 @@ async def introduction(inbox: Inbox, client: Client) -> Any:
 
 
 async def left_users(client: Client) -> set[str]:
-    for _ in range(20):
+    for _ in range(60):
         lists = (await client.sync(timeout=1000)).get("device_lists", {})
         if lists.get("left"):
             return set(lists["left"])
@@ -70,7 +70,7 @@ async def test_a_user_who_goes_has_left_and_the_list_is_dropped(alice: Client, v
 
 async def dropped(hs: Homeserver) -> None:
     """Comes back when no list is kept any more."""
-    for _ in range(50):
+    for _ in range(600):
         if not hs.rows("SELECT 1 FROM remote_device_lists"):
             return
         await hs.core.clock.sleep(0.1)

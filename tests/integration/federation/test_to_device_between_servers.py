@@ -13,7 +13,7 @@ EDU = "m.direct_to_device"
 async def arrived(client: Client, count: int = 1) -> list[Any]:
     """The next messages for the client's device."""
     found: list[Any] = []
-    for _ in range(20):
+    for _ in range(60):
         found += (await client.sync(timeout=1000)).get("to_device", {}).get("events", [])
         if len(found) >= count:
             break

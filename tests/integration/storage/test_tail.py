@@ -16,7 +16,7 @@ from storage.events import EventRow, StoredEvent
 from storage.opened import Storage, open_storage
 from storage.rooms import ADD_ROOM
 
-WAIT_S = 10
+WAIT_S = 60
 
 
 class Process:

@@ -14,7 +14,7 @@ from discord.http import Route
 
 from tests.support.fake_discord import Bot, FakeDiscord
 
-WAIT_S = 15
+WAIT_S = 60.0
 
 
 class Listener(discord.Client):

@@ -33,7 +33,7 @@ from tests.support.homeserver import Client, Homeserver, q
 from tests.support.ports import free_port
 
 Json = dict[str, Any]
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 class Process:

@@ -43,7 +43,7 @@ from storage.database import DatabaseDown
 from tests.support.fake_slack import App, Channel, FakeSlack, Token
 
 T = TypeVar("T")
-WAIT_S = 15.0
+WAIT_S = 60.0
 ALICE = UserId("@alice:hearth.test")
 
 

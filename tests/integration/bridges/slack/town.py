@@ -35,7 +35,7 @@ from tests.support.homeserver import Client, Homeserver
 from tests.support.ports import free_port
 
 TEAM = "T0HEARTH"
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 class SlackProcess(RunningBridge):
