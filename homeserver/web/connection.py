@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from homeserver.web.body import ClientGone
 from homeserver.web.call import Peer
 from homeserver.web.exchange import Exchange, Limits
-from homeserver.web.outflow import PIECE_BYTES, OnThread, Outflow, pieces_of, release, write_stream
+from homeserver.web.outflow import PIECE_BYTES, OnThread, Outflow, is_drained, pieces_of, release, write_stream
 from homeserver.web.replies import BODILESS, Prepared, prepare_error
 from homeserver.web.request_reader import RequestReader
 from homeserver.web.router import Router
@@ -74,7 +74,7 @@ class Connection(Protocol):
         # Input that waits for the current exchange.
         self._held = b""
         self._is_reading = True
-        self._is_direct = False
+        self._is_socket = False
         self._outflow: Outflow | None = None
         self._written_pieces = 0
         self._is_closing = False
@@ -87,7 +87,7 @@ class Connection(Protocol):
         self._reader = RequestReader(self._shared.router, self._shared.limits, peer, self._queue, self._seconds)
         self._reader.watch_streams(self._begin_stream, self._adjust_reading)
         # By type, not by attribute: a TLS transport has all attributes of the socket under it, which sends in clear.
-        self._is_direct = isinstance(self.transport, TcpConnection)
+        self._is_socket = isinstance(self.transport, TcpConnection)
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
         self._since_s = self._seconds()
@@ -216,21 +216,19 @@ class Connection(Protocol):
         return head + (b"Connection: keep-alive\r\n\r\n" if exchange.is_http_10 else b"\r\n")
 
     def _write(self, data: bytes) -> None:
-        """Writes straight to the socket until it takes less than all: a fifth of a small request's cost is in
-        waiting for the reactor to find the socket writable."""
-        if self._is_direct:
+        """Writes straight to the socket while it takes all: a fifth of a small request's cost is in waiting for the
+        reactor to find the socket writable."""
+        if self._is_socket and is_drained(self.transport):
             sent = self.transport.writeSomeData(data)
             if sent == len(data):
                 return
-            self._is_direct = False
             data = data[sent:] if isinstance(sent, int) else data
         self.transport.write(data)
 
     async def _write_out(self, exchange: Exchange, head: bytes, prepared: Prepared) -> None:
         """Writes a large or streamed answer at the client's pace."""
         stream = prepared.stream
-        outflow = self._outflow = Outflow(self.transport, is_direct=self._is_direct)
-        self._is_direct = False
+        outflow = self._outflow = Outflow(self.transport, is_direct=self._is_socket and is_drained(self.transport))
         try:
             await outflow.write(head)
             if exchange.is_head:

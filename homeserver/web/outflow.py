@@ -96,6 +96,12 @@ class Outflow:
             drained.errback(ClientGone())
 
 
+def is_drained(transport: Any) -> bool:
+    """Has the socket taken all that was written to its transport?"""
+    # Twisted's two buffers: what is on its way, and what was written since. It tells only those who wait for it.
+    return not transport.dataBuffer and not transport._tempDataBuffer
+
+
 def pieces_of(parts: Sequence[bytes]) -> list[bytes]:
     """The parts cut, or gathered, into pieces of about PIECE_BYTES."""
     pieces: list[bytes] = []

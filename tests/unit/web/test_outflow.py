@@ -9,6 +9,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 
 from homeserver.web import outflow
@@ -101,5 +102,49 @@ async def test_a_socket_that_is_full_loses_nothing(router: Router, tmp_path: Pat
     head, _, body = (await client.done).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK")
     assert hashlib.sha256(body).hexdigest() == expected(tmp_path)
+    await port.stopListening()
+    await server.drain(0)
+
+
+class AsksTwice(Protocol):
+    """Asks for something large, and once that is there for something small."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.done: Deferred[bytes] = Deferred()
+        self._data = bytearray()
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        is_small = len(self._data) > SIZE
+        self._data += data
+        if is_small:
+            self.done.callback(data)
+            self.transport.loseConnection()
+        elif len(self._data) > SIZE:
+            self.transport.write(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+async def test_after_a_large_answer_a_small_one_goes_straight_to_the_socket_again(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffered: list[bytes] = []
+    write = Server.write
+
+    def buffer(self: Server, data: bytes) -> None:
+        buffered.append(data)
+        write(self, data)
+
+    monkeypatch.setattr(Server, "write", buffer)
+    server = HttpServer(router=router, reactor=reactor, on_thread=maybeDeferred)  # type: ignore[arg-type]
+    port = reactor.listenTCP(0, server, interface="127.0.0.1")  # type: ignore[attr-defined]
+    client = AsksTwice()
+    factory = ClientFactory.forProtocol(lambda: client)  # type: ignore[arg-type]
+    reactor.connectTCP("127.0.0.1", port.getHost().port, factory)  # type: ignore[attr-defined]
+    assert b"M_UNRECOGNIZED" in await client.done
+    assert not any(b"M_UNRECOGNIZED" in data for data in buffered)
     await port.stopListening()
     await server.drain(0)
