@@ -3,8 +3,9 @@
 Theory of operation. One decision at a time for each room, under the lock that local sends take too. Where the event
 follows all extremities its state before is the room's own, and it is decided in memory and committed as a local one.
 Else its state before is worked out (state_before.py), it is stored with it, and the room's state becomes what all
-extremities together make. What that changes beside the event's own key is announced by an entry of its own
-(`Kind.ROOM`, `resolved`) just before the event, and is the room's state from there on.
+extremities together make; while there are very many, what the event makes of it: else each event would cost more than
+the one before it. What that changes beside the event's own key is announced by an entry of its own (`Kind.ROOM`,
+`resolved`) just before the event, and is the room's state from there on.
 
 Rejected and soft-failed events have no position: no reader of the stream hears of them. They are kept with their flag
 and the state before them, since later events may rest on them.
@@ -48,6 +49,11 @@ from storage.interning import Nids
 from storage.overlays import Changes, Graph
 
 ATTEMPTS = 20
+# Of more extremities than this not all are resolved together for each event: what the event makes of the room's state.
+MAX_RESOLVED = 50
+# With so many, what names none of them does not become another one. Where a user of ours may speak there never are:
+# see loose_ends.py.
+MAX_EXTREMITIES = 500
 
 StateEvents = Mapping[StateKey, StoredEvent]
 
@@ -171,7 +177,8 @@ class Placing:
         settled = await self._states.settled(event.room_id)
         head = settled.head
         prev = await self._events.by_id([one for one in event.prev_events if one not in arrival.told])
-        wanted = {stored.nid for stored in prev.values()} | {nid for nid, _, _ in head.extremities}
+        ends = () if _is_crowded(head) else head.extremities
+        wanted = {stored.nid for stored in prev.values()} | {nid for nid, _, _ in ends}
         graph = await self._states.graph(settled, wanted)
         told = [difference(head.state, state) for state in arrival.told.values()]
         after_prev = [graph.after(stored.nid) for stored in prev.values() if stored.nid in graph.standings]
@@ -219,6 +226,8 @@ class Placing:
                 check_by_state(arrival.event, current)
             except AuthRuleFailed as error:
                 return soft_failed(error)
+        if _is_one_too_many(arrival.event, head.extremities):
+            return Verdict(Outcome.SOFT_FAILED, "the room has too many ends that nobody ties together")
         return ACCEPTED if arrival.refused is None else Verdict(Outcome.SOFT_FAILED, arrival.refused)
 
     async def _join(self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent]) -> _Decided:
@@ -228,7 +237,10 @@ class Placing:
         try:
             extremities = await self._edges.after(head, stored, prev)
             after = {**placed.before, event.key: stored.nid} if event.is_state else placed.before
-            states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]
+            if _is_crowded(head):
+                states = [{}, *(after for nid, _, _ in extremities if nid == stored.nid)]
+            else:
+                states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]
             new = {stored.nid: [one.nid for one in placed.arrival.auth]}
             changes = await self._states.resolve(head, head.state, states, new)
             others = {key: nid for key, nid in changes.items() if nid != stored.nid}
@@ -274,6 +286,14 @@ def _passes(event: Event, state: StateEvents) -> bool:
 
 def _is_linear(prev_events: Sequence[str], extremities: Sequence[Extremity]) -> bool:
     return set(prev_events) == {event_id for _, event_id, _ in extremities}
+
+
+def _is_crowded(head: Head) -> bool:
+    return len(head.extremities) > MAX_RESOLVED
+
+
+def _is_one_too_many(event: Event, extremities: Sequence[Extremity]) -> bool:
+    return len(extremities) >= MAX_EXTREMITIES and {end[1] for end in extremities}.isdisjoint(event.prev_events)
 
 
 def _advance(head: Head, changes: Changes, extremities: Sequence[Extremity]) -> None:
