@@ -130,6 +130,33 @@ async def test_two_processes_that_receive_the_same_at_once_keep_it_once(
     assert faults(dsn) == []
 
 
+async def test_an_event_that_another_process_places_meanwhile_is_not_what_ours_follows(
+    network: Network, start_homeserver: Callable[[], Awaitable[Homeserver]], dsn: str
+) -> None:
+    first, second = await start_homeserver(), await start_homeserver()
+    alice = await first.register("alice")
+    room = RoomId(await alice.create_room())
+    two = FakeServer(network, "two.test")
+    writer = await _speaking(first, room, two)
+    mirror = await _speaking(second, room, two, joined=True)
+    await second.has_heard(first)
+    base = sorted(await writer.extremities())
+    ours, others = await mirror.pdu("ours", prev=base), await writer.pdu("others", prev=base)
+    nids = second.server.rooms.intake.event_nids
+    take = nids.take
+
+    async def late(count: int, *, above: int = 0) -> list[int]:
+        await writer.send(others)
+        await second.has_heard(first)
+        return await take(count, above=above)
+
+    nids.take = late  # type: ignore[method-assign]
+    await mirror.send(ours)
+    await first.has_heard(second)
+    assert await writer.extremities() == await mirror.extremities()
+    assert faults(dsn) == []
+
+
 async def _speaking(process: Homeserver, room: RoomId, two: FakeServer, *, joined: bool = False) -> Writer:
     """A writer whose key the process knows without a network."""
     writer = Writer(two, process, room)

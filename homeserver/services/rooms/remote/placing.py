@@ -80,6 +80,15 @@ class _Decided:
     committed: "Deferred[object] | None" = None
 
 
+@frozen(eq=False)
+class _Line:
+    """A head whose extremities an event names, as it was when that was seen."""
+
+    head: Head
+    after: int | Change
+    prev_nids: Sequence[int]
+
+
 class Placing:
     def __init__(self, parts: PlacingParts) -> None:
         self._heads = parts.heads
@@ -136,23 +145,25 @@ class Placing:
         head = await self._heads.get(event.room_id)
         is_plain = not arrival.told and arrival.refused is None
         if by_auth is ACCEPTED and is_plain and _is_linear(event.prev_events, head.extremities):
+            # Another process's event may move the head while we wait: the commit has to see that.
+            line = _Line(head, head.after, [nid for nid, _, _ in head.extremities])
             judged_by = await self._heads.state_events(head, keys_judging(event))
             if _passes(event, judged_by):
-                return await self._append(arrival, known, head, judged_by)
+                return await self._append(arrival, known, line, judged_by)
         # What is refused by the room's state is stored with what it was judged by, as any other event.
         return await self._decide_off_line(arrival, known, by_auth, strict)
 
     async def _append(
-        self, arrival: Arrival, known: StoredEvent | None, head: Head, judged_by: StateEvents
+        self, arrival: Arrival, known: StoredEvent | None, line: _Line, judged_by: StateEvents
     ) -> _Decided:
         """The event follows all that the room has."""
-        event = arrival.event
+        event, head = arrival.event, line.head
         placed = Placed(
             arrival=arrival,
             known=known,
             nid=await self._number(arrival, known),
             room_nid=head.room_nid,
-            prev_nids=[nid for nid, _, _ in head.extremities],
+            prev_nids=line.prev_nids,
             judged_by=judged_by,
             is_unreferred=self._events.expected.is_unreferred(event.event_id),
         )
@@ -164,10 +175,9 @@ class Placing:
         except BaseException:
             self._events.forget(stored)
             raise
-        after = head.after
         head.advance(stored)
         head.after = change
-        change.on_head(head.room_nid, after, [nid for nid, _, _ in head.extremities])
+        change.on_head(head.room_nid, line.after, [nid for nid, _, _ in head.extremities])
         return _Decided(stored, ACCEPTED, head, self._committer(change))
 
     async def _decide_off_line(
