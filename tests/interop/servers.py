@@ -98,6 +98,11 @@ class Homeserver:
             self._process = subprocess.Popen(self._command, stdout=out, stderr=subprocess.STDOUT)
         self.wait_until_it_answers()
 
+    def kill(self) -> None:
+        """It can write nothing down any more."""
+        self._process.kill()
+        self._process.wait(STOP_S)
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:

@@ -437,3 +437,19 @@ def test_what_was_said_during_an_outage_is_caught_up(host: Person, guest: Person
     assert got == sent[::-1]
     told = absent.sync_until("the message to it", lambda answer: answer.get("to_device", {}).get("events"))
     assert [one["content"] for one in told] == [{"kept": "for you"}]
+
+
+def test_what_was_acknowledged_before_a_server_was_killed_arrives(servers: tuple[Homeserver, Homeserver]) -> None:
+    hearth, synapse = servers
+    host, guest = Person(hearth, "host"), Person(synapse, "guest")
+    room = in_one_room(host, guest)
+    sent = [host.send(room, f"before the end {number}") for number in range(30)]
+    message = {"messages": {guest.user_id: {guest.device_id: {"kept": "for you"}}}}
+    host.ask("PUT", "/sendToDevice/m.test/killed", message)
+    hearth.kill()
+    hearth.start_again()
+    host.send(room, "after it")
+    guest.hears(room, "after it")
+    told = guest.sync_until("the message to it", lambda answer: answer.get("to_device", {}).get("events"))
+    assert [one["content"] for one in told] == [{"kept": "for you"}]
+    assert [event["event_id"] for event in guest.messages(room) if event["event_id"] in sent] == sent[::-1]
