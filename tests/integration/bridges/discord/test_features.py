@@ -1,4 +1,4 @@
-"""What stands in the manual's table and in no other test here: begun rooms, captions, bans, look-ups, the API."""
+"""What stands in the manual's table and in no other test here: begun rooms, captions, look-ups, the API."""
 
 import pytest
 import pytest_twisted
@@ -85,19 +85,6 @@ async def test_posts_of_a_forum_that_were_missed_come_and_those_of_before_the_ro
     await town.restart()
     await town.says(alice, room, "I want to know.")
     assert "Once upon a time" not in await town.texts(alice, room)
-
-
-@inlined
-async def test_who_is_banned_in_matrix_is_banned_on_discord_until_it_is_taken_back(town: Town) -> None:
-    dora = town.discord.person("dora", "Dora")
-    town.discord.join(town.guild, dora)
-    alice, room = await opened(town)
-    await town.give_power(alice, room, 60)
-    await alice.ok("POST", f"/rooms/{q(room)}/ban", {"user_id": town.ghost(dora)})
-    banned = town.discord.world.banned
-    await town.until(lambda: (town.guild, dora["id"]) in banned, "the ban")
-    await alice.ok("POST", f"/rooms/{q(room)}/unban", {"user_id": town.ghost(dora)})
-    await town.until(lambda: (town.guild, dora["id"]) not in banned, "the end of the ban")
 
 
 @inlined

@@ -1,0 +1,123 @@
+"""History that a bridge has imported, as users of a Synapse in the room see it."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.interop.beside_synapse import needs_synapse
+from tests.interop.people import Person
+from tests.interop.servers import Homeserver, start_hearth, start_synapse
+from tests.support.certificates import Authority
+
+pytestmark = [pytest.mark.interop, needs_synapse]
+
+REGISTRATION = """
+id: irc
+url: null
+as_token: as-irc
+hs_token: hs-irc
+sender_localpart: _irc_bot
+namespaces:
+  users: [{exclusive: true, regex: "@_irc_"}]
+"""
+_transactions = itertools.count()
+
+
+class Bridge(Person):
+    """The service's own user, and its ghosts."""
+
+    def __init__(self, homeserver: Homeserver) -> None:
+        self.homeserver, self.token = homeserver, "as-irc"
+        self.user_id = f"@_irc_bot:{homeserver.server_name}"
+
+    def send_old(self, room: str, *bodies: str) -> None:
+        """Messages of a ghost, of long ago."""
+        ghost = f"@_irc_ann:{self.homeserver.server_name}"
+        events = [
+            {
+                "event_id": f"${body}{room[1:9]}:{self.homeserver.server_name}",
+                "type": "m.room.message",
+                "sender": ghost,
+                "origin_server_ts": 1_000 + number,
+                "content": {"msgtype": "m.text", "body": body},
+            }
+            for number, body in enumerate(bodies)
+        ]
+        path = f"/_matrix/client/unstable/com.beeper.backfill/rooms/{quote(room, safe='')}/batch_send"
+        self.ask("POST", path, {"events": events, "forward_if_no_messages": True})
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Homeserver, Homeserver]]:
+    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        authority = Authority(path)
+        for name in ("hearth", "synapse"):
+            (path / name).mkdir()
+        (path / "irc.yaml").write_text(REGISTRATION)
+        hearth = start_hearth(path / "hearth", authority, f"app_service_config_files: [{path / 'irc.yaml'}]\n")
+        try:
+            synapse = start_synapse(path / "synapse", authority)
+        except BaseException:
+            hearth.stop()
+            raise
+        yield hearth, synapse
+        hearth.stop()
+        synapse.stop()
+
+
+def bodies(person: Person, room: str) -> list[str]:
+    """All that is shown of the room, oldest first, page by page."""
+    found: list[dict[str, Any]] = []
+    token = None
+    while True:
+        query = {} if token is None else {"from": token}
+        page = person.ask("GET", f"/rooms/{quote(room, safe='')}/messages", dir="b", limit=20, **query)
+        found += page["chunk"]
+        token = page.get("end")
+        if token is None:
+            break
+    return [event["content"]["body"] for event in found[::-1] if "body" in event["content"]]
+
+
+def sees(person: Person, room: str, *wanted: str) -> None:
+    """Until that is all that is shown."""
+    person.until(f"{wanted}", lambda: bodies(person, room) == list(wanted))
+
+
+def test_who_comes_after_the_import_sees_it(servers: tuple[Homeserver, Homeserver]) -> None:
+    bridge, alice, bob = Bridge(servers[0]), Person(servers[0], "alice"), Person(servers[1], "bob")
+    room = bridge.create_room(preset="public_chat")
+    alice.join(room)
+    bridge.send(room, "now")
+    bridge.send_old(room, "one", "two", "three")
+    bridge.send(room, "later")
+    bob.join(room, via=bridge)
+    sees(bob, room, "one", "two", "three", "now", "later")
+    bob.send(room, "hello")
+    sees(alice, room, "one", "two", "three", "now", "later", "hello")
+    # The ghost wrote it, and was in the room for nobody.
+    assert bob.members(room) == alice.members(room) == {bridge.user_id, alice.user_id, bob.user_id}
+
+
+def test_who_was_there_before_the_import_sees_it_by_reading_back(servers: tuple[Homeserver, Homeserver]) -> None:
+    bridge, alice, bob = Bridge(servers[0]), Person(servers[0], "alice"), Person(servers[1], "bob")
+    room = bridge.create_room(preset="public_chat")
+    alice.join(room)
+    bridge.send(room, "now")
+    bob.join(room, via=bridge)
+    bridge.send_old(room, "one", "two", "three")
+    bridge.send(room, "later")
+    bob.hears(room, "later")
+    sees(bob, room, "one", "two", "three", "now", "later")
+    # His server has all of the past now, and no reason to ask for more; the room goes on for both.
+    bridge.send_old(room, "zero")
+    bob.send(room, "hello")
+    sees(alice, room, "zero", "one", "two", "three", "now", "later", "hello")
+    sees(bob, room, "one", "two", "three", "now", "later", "hello")
