@@ -26,6 +26,7 @@ from storage.bridges import PortalRow
 
 JsonDict = dict[str, Any]
 _MAX_LISTED = 50
+_SIGNED_IN = "You have signed in as **{}**. What you write in bridged rooms is written as you."
 _RANK: dict[Level, int] = {"none": 0, "relay": 1, "user": 2, "admin": 3}
 
 logger = logging.getLogger(__name__)
@@ -122,10 +123,11 @@ class Commands:
     async def _answer(self, asked: Asked) -> str:
         name, rest = asked.words[0].lower(), asked.words[1:]
         known = self._known.get(name)
-        is_given = self._logging_in.wanted(asked.sender)
         try:
-            if is_given and known is None:
+            if known is None and await self._logging_in.wanted(asked.sender):
                 return await self._give(asked)
+            if known is None and (login := await self._logging_in.done_by(asked.sender, asked.event_id)) is not None:
+                return _SIGNED_IN.format(login)
             if known is None:
                 return f"I do not know `{name[:50]}`. Say `{self._usage('help', asked)}`."
             if _RANK[self._context.settings.level_of(asked.sender)] < _RANK[known.level]:
@@ -165,22 +167,22 @@ class Commands:
         flow = self._logging_in.flow(asked.words[0] if asked.words else None)
         if flow is None:
             return "There is no such way to sign in: say `login`."
-        self._logging_in.begin(asked.sender, flow)
+        await self._logging_in.begin(asked.sender, flow)
         if not flow.fields:
             return await self._give(asked)
         return f"{flow.instructions}\n{_asking(flow.fields)}"
 
     async def _give(self, asked: Asked) -> str:
-        fields = self._logging_in.wanted(asked.sender) or ()
+        fields = await self._logging_in.wanted(asked.sender) or ()
         if fields and any(field.is_secret for field in fields):
             await self._hide(asked)
         words = asked.words if len(fields) > 1 else [asked.text]
         values = {field.id: word for field, word in zip(fields, words, strict=False)}
-        result = await self._logging_in.give(asked.sender, values)
+        result = await self._logging_in.give(asked.sender, values, asked.event_id)
         if isinstance(result, LoginStep):
             address = f"\n{result.open_url}" if result.open_url else ""
             return f"{result.text}{address}\n{_asking(result.fields)}".rstrip()
-        return f"You have signed in as **{result.name}**. What you write in bridged rooms is written as you."
+        return _SIGNED_IN.format(result.name)
 
     async def _hide(self, asked: Asked) -> None:
         """The message with a secret goes."""
@@ -196,7 +198,7 @@ class Commands:
         return f"Signed out: {', '.join(names)}." if names else "You had not signed in."
 
     async def _cancel(self, asked: Asked) -> str:
-        return "Broken off." if self._logging_in.cancel(asked.sender) else "There is nothing to break off."
+        return "Broken off." if await self._logging_in.cancel(asked.sender) else "There is nothing to break off."
 
     # --- rooms
 

@@ -98,7 +98,7 @@ class ProvisioningApi:
         user_id, found = self._user(call, "user"), self._logging_in.flow(flow)
         if found is None:
             raise NotFound("There is no such way to sign in")
-        self._logging_in.begin(user_id, found)
+        await self._logging_in.begin(user_id, found)
         if found.fields:
             return {"type": "fields", "text": found.instructions, "fields": _fields(found.fields)}
         return await self._step(user_id, {})
