@@ -21,7 +21,7 @@ async def pictures(client: Client, town: Town, room: str) -> list[str]:
     return [event["content"]["filename"] for event in events if event["content"].get("msgtype") == "m.image"]
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("at", [1, 3, 4, 6, 8])
 @inlined
 async def test_killed_while_files_are_copied_each_is_there_once(town: Town, at: int) -> None:
     alice, room = await opened(town)
@@ -39,7 +39,7 @@ async def test_killed_while_files_are_copied_each_is_there_once(town: Town, at: 
     assert [one["file"] for one in sent if "file" in one] == [PNG], killer.steps
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 7, 9, 11])
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 7, 9])
 @inlined
 async def test_killed_while_older_messages_are_brought_each_is_there_once(town: Town, at: int) -> None:
     town.settings = evolve(town.settings, backfill=evolve(town.settings.backfill, initial=2))
@@ -66,7 +66,7 @@ async def test_killed_while_older_messages_are_brought_each_is_there_once(town: 
     assert await shown() == said, killer.steps
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 8, 10])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
 @inlined
 async def test_killed_while_somebody_signs_in_they_are_signed_in_and_nobody_sees_the_secret(
     town: Town, at: int

@@ -148,6 +148,12 @@ async def test_a_server_is_a_space_with_its_channels(town: Town) -> None:
     space = await town.space_of(alice, room)
     assert (await town.bot_state(space, "m.room.name"))["name"] == "Wonderland"
     assert await town.bot_state(space, "m.space.child", room)
+    town.discord.set_guild(town.guild, name="Looking-Glass")
+
+    async def is_renamed() -> bool:
+        return bool((await town.bot_state(space, "m.room.name"))["name"] == "Looking-Glass")
+
+    await town.eventually(is_renamed, "the new name of the space")
 
 
 @inlined

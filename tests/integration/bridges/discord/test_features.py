@@ -63,11 +63,19 @@ async def test_the_stickers_of_a_server_are_an_image_pack(town: Town) -> None:
     control = await town.management_room(admin)
     assert "are published" in await town.command(admin, control, "emoji")
 
-    async def has_pack() -> bool:
+    async def names() -> set[str]:
         pack = await town.bot_state(space, "im.ponies.room_emotes", "discord.sticker.0")
-        return pack is not None and "wave" in pack["images"]
+        return set() if pack is None else set(pack["images"])
+
+    async def has_pack() -> bool:
+        return await names() == {"wave"}
+
+    async def has_both() -> bool:
+        return await names() == {"wave", "bow"}
 
     await town.eventually(has_pack, "the pack")
+    town.discord.sticker(town.guild, "bow", PNG)
+    await town.eventually(has_both, "a sticker more")
 
 
 @inlined

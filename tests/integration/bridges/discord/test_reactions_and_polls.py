@@ -47,11 +47,20 @@ async def test_reactions_that_are_cleared_go(town: Town) -> None:
     for emoji in ("👍", "🌹"):
         town.discord.react(message, town.carol, emoji)
     await town.find(alice, room, lambda each: each["content"]["m.relates_to"]["key"] == "🌹", "the rose")
-    town.discord.clear_reactions(message)
+
+    async def left() -> list[str]:
+        events = [each for each in await town.events(alice, room) if each["type"] == "m.reaction" and each["content"]]
+        return [each["content"]["m.relates_to"]["key"] for each in events]
+
+    async def is_one_left() -> bool:
+        return await left() == ["🌹"]
 
     async def is_clear() -> bool:
-        return not [e for e in await town.events(alice, room) if e["type"] == "m.reaction" and e["content"]]
+        return not await left()
 
+    town.discord.clear_reactions(message, "👍")
+    await town.eventually(is_one_left, "the rose alone")
+    town.discord.clear_reactions(message)
     await town.eventually(is_clear, "no reactions")
 
 
@@ -162,6 +171,13 @@ async def test_a_poll_of_discord_is_a_poll_with_its_votes(town: Town) -> None:
     vote = await town.find(alice, room, lambda each: each["type"] == f"{POLL}.response", "the vote")
     assert vote["sender"] == town.ghost(town.carol)
     assert vote["content"][f"{POLL}.response"]["answers"] == [answers[1]["id"]]
+    town.discord.vote(message, town.carol, 2, is_chosen=False)
+
+    def is_empty(each: Json) -> bool:
+        return each["type"] == f"{POLL}.response" and each["content"][f"{POLL}.response"]["answers"] == []
+
+    assert (await town.find(alice, room, is_empty, "the vote taken back"))["sender"] == town.ghost(town.carol)
+    town.discord.vote(message, town.carol, 2)
     town.discord.end_poll(message)
     end = await town.find(alice, room, lambda each: each["type"] == f"{POLL}.end", "the end")
     assert "no (1 of 1 votes)" in end["content"]["body"]
