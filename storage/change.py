@@ -69,6 +69,10 @@ class HeadMoved(Exception):
     """Another change to the room came first: catch up and decide again."""
 
 
+class NotNew(Exception):
+    """An event that was taken to be nowhere is there, or others name it: look, and decide again."""
+
+
 @define(eq=False)
 class RoomHead:
     """What a change to a room was decided on: a position, or a change of this process that is not committed yet.
@@ -91,6 +95,7 @@ class Change:
     entries: list[Entry] = field(factory=list)
     rows: list[tuple[Statement, Row]] = field(factory=list)
     heads: list[RoomHead] = field(factory=list)
+    new_ids: list[str] = field(factory=list)
     then: Then | None = None
     result: Any = None
 
@@ -109,6 +114,14 @@ class Change:
         A change without entries moves no head: it only waits until what it was decided on is committed.
         """
         self.heads.append(RoomHead(room_nid, after, extremities))
+        return self
+
+    def only_if_new(self, event_id: str) -> Self:
+        """Refuse the change (NotNew) if the event is there, or is named: by relations, or redactions that wait for it.
+
+        What comes in the usual way is new: so nobody has to look before. The id has no NUL.
+        """
+        self.new_ids.append(event_id)
         return self
 
     def run(self, function: Then) -> Self:
@@ -143,6 +156,7 @@ __all__ = [
     "HeadMoved",
     "Insert",
     "Kind",
+    "NotNew",
     "RoomHead",
     "Row",
     "Statement",

@@ -4,7 +4,8 @@ Theory of operation. One thread, one connection. It takes all changes that have 
 
 1. takes the lock of `stream_head`: from here to the commit no other process gives out positions, so that the order of
    positions is the order of commits and a reader who has seen position n will never find a later commit below n;
-2. compares the heads of the rooms concerned with those that the changes were decided on, and refuses what came late;
+2. compares the heads of the rooms concerned with those that the changes were decided on, and refuses what came late,
+   and what takes for new what is there;
 3. gives positions to the entries of the others, one after another, without gaps;
 4. runs each statement once, for all rows of all changes (see grouping.py);
 5. moves the heads and commits; a NOTIFY within the transaction tells other processes.
@@ -20,17 +21,17 @@ lost transaction to another one.)
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg2
-from attrs import define, field
+from attrs import define, field, frozen
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-from storage.change import NEVER, AlreadyThere, Change, Custom, Entry, HeadMoved, Insert, Kind, Row, int_array
+from storage.change import NEVER, AlreadyThere, Change, Custom, Entry, HeadMoved, Insert, Kind, NotNew, Row, int_array
 from storage.database import ATTEMPTS, RACES, DatabaseDown, is_lost, reconnect
 from storage.grouping import grouped
 from storage.prepared import Prepared, PreparingConnection
@@ -46,6 +47,14 @@ _LOCK_STREAM = "SELECT position FROM stream_head FOR UPDATE"
 _READ_HEADS = (
     "SELECT s.position, r.room_nid, r.head FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
 )
+# And those ids that are not new: see Change.only_if_new.
+_READ_HEADS_AND_KNOWN = (
+    "SELECT s.position, r.room_nid, r.head, ARRAY("
+    " SELECT event_id FROM events WHERE event_id = ANY(%s::text[])"
+    " UNION ALL SELECT target_id FROM awaited_redactions WHERE target_id = ANY(%s::text[])"
+    " UNION ALL SELECT i FROM unnest(%s::text[]) i WHERE EXISTS (SELECT FROM relations WHERE parent_id = i))"
+    " FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
+)
 _MOVE_HEADS = Custom(
     {"room_nid": "int", "head": "bigint", "extremities": "bigint[]"},
     "UPDATE rooms r SET head = v.head, extremities = coalesce(v.extremities::bigint[], r.extremities)"
@@ -59,6 +68,16 @@ _SET_NUMBER = (
     " ON CONFLICT (instance) DO UPDATE SET number = excluded.number, at = now()"
 )
 _LAST_COMMIT = f"BEGIN; {_LOCK_STREAM}; SELECT coalesce((SELECT number FROM committers WHERE instance = %s), 0)"
+
+
+@frozen
+class _Head:
+    """The stream's last position, the rooms' heads, and those of the ids asked for that are not new."""
+
+    position: int
+    of_rooms: Mapping[int, int]
+    known: frozenset[str]
+
 
 Published = Callable[[list[Entry]], None]
 
@@ -123,7 +142,7 @@ class Committer:
     def __call__(self, change: Change) -> "Deferred[Any]":
         """The value of the change's function, if it has one.
 
-        Raises: HeadMoved, AlreadyThere, psycopg2.Error, for the fault of this change alone.
+        Raises: HeadMoved, NotNew, AlreadyThere, psycopg2.Error, for the fault of this change alone.
         """
         waiting = _Waiting(change)
         if self._stopped:
@@ -197,9 +216,9 @@ class Committer:
             self._number += 1
             try:
                 with connection.cursor() as cur:
-                    position, heads = self._take_head(cur, batch)
-                    outcome = _judge(batch, heads)
-                    last = _give_positions(outcome.done, position)
+                    head = self._take_head(cur, batch)
+                    outcome = _judge(batch, head)
+                    last = _give_positions(outcome.done, head.position)
                     self._write(cur, outcome.done, last)
             except RACES:
                 races += 1
@@ -238,13 +257,16 @@ class Committer:
         assert self._connection is not None
         return self._connection.prepared.call
 
-    def _take_head(self, cur: Cursor, batch: list[_Waiting]) -> tuple[int, dict[int, int]]:
-        """The last position given out (locked from here on), and the rooms' heads."""
+    def _take_head(self, cur: Cursor, batch: list[_Waiting]) -> "_Head":
+        """What is there; the last position given out is locked from here on."""
         rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
+        ids = [event_id for waiting in batch for event_id in waiting.change.new_ids]
         call = self._call
-        cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), call(cur, _READ_HEADS, rooms))))
+        read = call(cur, _READ_HEADS_AND_KNOWN, ids, ids, ids, rooms) if ids else call(cur, _READ_HEADS, rooms)
+        cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), read)))
         rows = cur.fetchall()
-        return rows[0][0], {room_nid: head for _, room_nid, head in rows if room_nid is not None}
+        known = frozenset(rows[0][3]) if ids else frozenset()
+        return _Head(rows[0][0], {row[1]: row[2] for row in rows if row[1] is not None}, known)
 
     def _write(self, cur: Cursor, done: list[_Waiting], last: int) -> None:
         changes = [waiting.change for waiting in done]
@@ -280,13 +302,15 @@ def _translated(error: BaseException) -> BaseException:
     return error
 
 
-def _judge(batch: list[_Waiting], heads: dict[int, int]) -> _Outcome:
-    """Refuses the changes that were decided on a head that is no longer the room's."""
+def _judge(batch: list[_Waiting], now: _Head) -> _Outcome:
+    """Refuses the changes that were decided on a head that is no longer the room's, or take for new what is not."""
     outcome = _Outcome()
     newest: dict[int, Change] = {}
     for waiting in batch:
         change = waiting.change
-        if all(_is_head(head.room_nid, head.after, newest, heads) for head in change.heads):
+        if not now.known.isdisjoint(change.new_ids):
+            outcome.refused.append((waiting, NotNew()))
+        elif all(_is_head(head.room_nid, head.after, newest, now.of_rooms) for head in change.heads):
             outcome.done.append(waiting)
             if change.entries:
                 newest.update((head.room_nid, change) for head in change.heads)
@@ -295,7 +319,7 @@ def _judge(batch: list[_Waiting], heads: dict[int, int]) -> _Outcome:
     return outcome
 
 
-def _is_head(room_nid: int, after: "int | Change", newest: dict[int, Change], heads: dict[int, int]) -> bool:
+def _is_head(room_nid: int, after: "int | Change", newest: dict[int, Change], heads: Mapping[int, int]) -> bool:
     if room_nid in newest:
         return newest[room_nid] is after
     position = after.position_in(room_nid) if isinstance(after, Change) else after

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
@@ -56,12 +56,17 @@ MAX_ERROR_CHARACTERS = 500
 _REPEATABLE = frozenset({"m.typing", "m.presence", "m.receipt", "m.direct_to_device"})
 
 Answering = dict[str, Any]
+NOTHING: Mapping[EventId, Json] = {}
 
 
-class Receive(Protocol):
-    """As homeserver.services.rooms.remote.receiver.Receiver has it."""
+class Door(Protocol):
+    """As homeserver.services.rooms.remote_membership.door has it."""
 
-    def __call__(self, origin: ServerName, room_id: RoomId, pdu: Json) -> Awaitable[None]: ...
+    def receive(self, origin: ServerName, room_id: RoomId, pdu: Json) -> Awaitable[None]: ...
+
+    def follow(
+        self, origin: ServerName, room_id: RoomId, pdus: Sequence[tuple[EventId | None, Json]]
+    ) -> Awaitable[int]: ...
 
 
 @frozen
@@ -83,10 +88,10 @@ class OfRoom:
 class Pdus:
     """The events of a transaction."""
 
-    def __init__(self, *, heads: Heads, acls: ServerAcls, receive: Receive, metrics: Metrics) -> None:
+    def __init__(self, *, heads: Heads, acls: ServerAcls, door: Door, metrics: Metrics) -> None:
         self._heads = heads
         self._acls = acls
-        self._receive = receive
+        self._door = door
         self._received = metrics.counter("federation_received_pdus", "PDUs of other servers", ["outcome"])
 
     async def by_room(self, pdus: Sequence[Any]) -> list[OfRoom]:
@@ -99,6 +104,30 @@ class Pdus:
         found: dict[RoomId, OfRoom] = {}
         await together(self._identify(room_id, of_room, found) for room_id, of_room in rooms.items())
         return [found[room_id] for room_id in rooms if room_id in found]
+
+    async def follow(self, origin: ServerName, rooms: Iterable[OfRoom]) -> tuple[dict[EventId, Json], list[OfRoom]]:
+        """Takes in what simply follows what is here, without a look; gives the results, and what is left."""
+        results: dict[EventId, Json] = {}
+        left: list[OfRoom] = []
+        await together(self._follow(origin, of_room, results, left) for of_room in rooms)
+        return results, left
+
+    async def _follow(
+        self, origin: ServerName, of_room: OfRoom, results: dict[EventId, Json], left: list[OfRoom]
+    ) -> None:
+        done = 0
+        try:
+            if await self._acls.may_act(origin, of_room.room_id):
+                done = await self._door.follow(origin, of_room.room_id, of_room.events)
+        except (*NOT_ITS_FAULT, CancelledError):
+            raise
+        except Exception:
+            # Whatever it is, it is said of the one event when that is taken in by itself.
+            logger.exception("Events of %s in %s could not be taken in together", origin, of_room.room_id)
+        results.update((event_id, {}) for event_id, _ in of_room.events[:done] if event_id is not None)
+        self._received.labels("taken").inc(done)
+        if done < len(of_room.events):
+            left.append(OfRoom(of_room.room_id, of_room.events[done:]))
 
     async def receive(self, origin: ServerName, rooms: Iterable[OfRoom]) -> dict[EventId, Json]:
         """`{}` or `{"error": ...}` of each event whose id can be told."""
@@ -125,7 +154,7 @@ class Pdus:
 
     async def _error(self, origin: ServerName, room_id: RoomId, pdu: Json) -> str | None:
         try:
-            await self._receive(origin, room_id, pdu)
+            await self._door.receive(origin, room_id, pdu)
         except BadEvent as error:
             return str(error)[:MAX_ERROR_CHARACTERS]
         except RemoteError as error:
@@ -165,8 +194,29 @@ class Transactions:
             return answer
 
     async def _first_answer(self, transaction: Transaction) -> Answering:
-        """That of another process, or of the one that ran before; else the transaction is worked on."""
+        """What simply follows is taken in at once: that it is new the commit finds out."""
         rooms = await self._pdus.by_room(transaction.pdus)
+        if any(map(_has_lasting_effect, transaction.edus)):
+            return await self._answer(transaction, rooms)
+        results: dict[EventId, Json] = {}
+        left: Sequence[OfRoom] = ()
+
+        async def follow() -> None:
+            nonlocal results, left
+            results, left = await self._pdus.follow(transaction.origin, rooms)
+
+        await together((self._edus.receive(transaction.origin, transaction.edus), follow()))
+        if not left:
+            return _answer_of(results)
+        return await self._answer(evolve(transaction, edus=()), left, results)
+
+    async def _answer(
+        self, transaction: Transaction, rooms: Sequence[OfRoom], done: Mapping[EventId, Json] = NOTHING
+    ) -> Answering:
+        """That of another process, or of the one that ran before; else the transaction is worked on.
+
+        `done`: what has become of events that are no longer among those of the rooms.
+        """
         ids = tuple(event_id for of_room in rooms for event_id, _ in of_room.events if event_id is not None)
         found = await self._arriving.load(Sent(transaction.origin, transaction.transaction_id, ids))
         assert found is not None
@@ -175,18 +225,18 @@ class Transactions:
             return told
         absent = {event_id for event_id in ids if is_plain(event_id) and event_id not in found.here}
         with self._expected.these(absent, found.referred):
-            return await self._work(transaction, rooms)
+            return await self._work(transaction, rooms, done)
 
-    async def _work(self, transaction: Transaction, rooms: Sequence[OfRoom]) -> Answering:
+    async def _work(self, transaction: Transaction, rooms: Sequence[OfRoom], done: Mapping[EventId, Json]) -> Answering:
         results: Mapping[EventId, Json] = {}
 
         async def take_pdus() -> None:
             nonlocal results
-            results = await self._pdus.receive(transaction.origin, rooms)
+            results = {**done, **await self._pdus.receive(transaction.origin, rooms)}
 
         # Keys for messages must not wait until the messages' room is complete.
         await together((self._edus.receive(transaction.origin, transaction.edus), take_pdus()))
-        answer: Answering = {"pdus": {str(event_id): result for event_id, result in results.items()}}
+        answer = _answer_of(results)
         if any(results.values()) or any(map(_has_lasting_effect, transaction.edus)):
             # Events that were taken in are known by their ids: the answer would be the same again.
             text = orjson.dumps(answer).decode()
@@ -215,6 +265,10 @@ class TransactionsApi(ServerApi):
 
 def _has_lasting_effect(edu: Any) -> bool:
     return isinstance(edu, dict) and edu.get("edu_type") not in _REPEATABLE
+
+
+def _answer_of(results: Mapping[EventId, Json]) -> Answering:
+    return {"pdus": {str(event_id): result for event_id, result in results.items()}}
 
 
 def _room_id(pdu: Any) -> RoomId | None:

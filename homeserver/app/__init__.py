@@ -338,7 +338,7 @@ async def assemble(core: Core) -> Server:
                 hosts=hosts,
                 acls=acls,
                 turns=build_turns(core),
-                receive=build_door(core, rooms, changes.remote, hosts).receive,
+                door=build_door(core, rooms, changes.remote, hosts),
             ),
             *policies.apis_for_servers(build_turns(core)),
             *encryption_apis_for_servers(encryption, for_servers.turns),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from federation.inbound.transactions import Pdus, Receive, Transactions, TransactionsApi
+from federation.inbound.transactions import Door, Pdus, Transactions, TransactionsApi
 from federation.outbound.catch_up import CatchUp
 from federation.outbound.fan_out import FanOut
 from federation.outbound.outbox import Outbox
@@ -95,16 +95,16 @@ def transaction_apis(
     hosts: Hosts,
     acls: ServerAcls,
     turns: Turns,
-    receive: Receive,
+    door: Door,
 ) -> Sequence[object]:
-    """PUT /send. `receive` takes in an event."""
+    """PUT /send. By the door events come in."""
     storage = core.storage
     handlers = _handlers(core, rooms, encryption, hosts, acls)
     transactions = Transactions(
         storage=storage,
         clock=core.clock,
         reactor=core.reactor,
-        pdus=Pdus(heads=rooms.heads, acls=acls, receive=receive, metrics=core.metrics),
+        pdus=Pdus(heads=rooms.heads, acls=acls, door=door, metrics=core.metrics),
         edus=Edus(handlers=handlers, clock=core.clock, metrics=core.metrics),
     )
     return [TransactionsApi(turns=turns, transactions=transactions)]

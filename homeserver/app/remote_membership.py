@@ -124,6 +124,7 @@ def build_door(core: Core, rooms: Rooms, memberships: RemoteMemberships, hosts: 
         heads=rooms.heads,
         hosts_of=hosts.in_room,
         receive=rooms.remote.receiver.receive,
+        follow=rooms.remote.receiver.follow,
         checks=rooms.remote.checks,
         received=memberships.received,
         is_local=core.is_local,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import psycopg2
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
@@ -56,6 +57,61 @@ async def test_events_are_taken_in_and_named_in_the_answer(writer: Writer, alice
     assert await alice.texts(writer.room) == ["one", "two"]
 
 
+async def chain(writer: Writer, count: int) -> list[Json]:
+    """Messages of which each follows the one before."""
+    pdus: list[Json] = [await writer.pdu("0")]
+    while len(pdus) < count:
+        pdus.append(await writer.pdu(str(len(pdus)), prev=pdus[-1:]))
+    return pdus
+
+
+async def test_events_that_follow_one_another_do_not_wait_for_each_others_commits(
+    writer: Writer, host: Homeserver, alice: Client
+) -> None:
+    await alice.sync()
+    pdus = await chain(writer, 10)
+    last = await writer.id_of(pdus[-1])
+    nid = (await writer.head()).room_nid
+    lock = psycopg2.connect(host.dsn)
+    lock.cursor().execute("SELECT position FROM stream_head FOR UPDATE")
+    try:
+        answer = Deferred.fromCoroutine(sent(writer, *pdus))
+        heads = host.server.rooms.heads
+        await until(lambda: [event_id for _, event_id, _ in heads.known(nid).extremities] == [last])
+        assert not answer.called, "nothing is durable yet"
+    finally:
+        lock.close()
+    assert list((await answer).values()) == [{}] * 10
+    assert await alice.texts(writer.room) == [str(number) for number in range(10)]
+
+
+async def test_what_a_room_refuses_is_passed_over_among_events_that_follow_one_another(
+    writer: Writer, host: Homeserver, alice: Client
+) -> None:
+    await alice.sync()
+    first = await writer.pdu("first")
+    refused = await writer.pdu(type="m.room.topic", content={"topic": "mine"}, state_key="", prev=[first])
+    last = await writer.pdu("last", prev=[refused])
+    assert list((await sent(writer, first, refused, last)).values()) == [{}, {}, {}]
+    assert await alice.texts(writer.room) == ["first", "last"]
+    topic = ("m.room.topic", "")
+    assert topic not in (await writer.head()).state
+
+
+async def test_an_event_that_is_here_beside_the_history_gets_its_place_when_it_comes(
+    writer: Writer, host: Homeserver, alice: Client
+) -> None:
+    await alice.sync()
+    pdus = await chain(writer, 3)
+    kept = await writer.receiver.add_outliers(writer.room, [await writer.event(pdus[1])])
+    for stored in kept.values():
+        host.core.storage.events.forget(stored)
+    assert list((await sent(writer, *pdus)).values()) == [{}, {}, {}]
+    assert await alice.texts(writer.room) == ["0", "1", "2"]
+    event_id = await writer.id_of(pdus[1])
+    assert host.rows("SELECT count(*), max(flags) FROM events WHERE event_id = %s", event_id) == [(1, 0)]
+
+
 async def test_a_faulty_event_is_named_with_its_fault_and_harms_no_other(writer: Writer, alice: Client) -> None:
     await alice.sync()
     good = await writer.pdu("good")
@@ -102,7 +158,8 @@ async def test_another_process_gives_the_same_answer(writer: Writer, host: Homes
     try:
         forged = {**await writer.pdu("forged"), "signatures": {}}
         results = await sent(writer, forged, name="elsewhere")
-        body = {"origin": "two.test", "origin_server_ts": 1, "pdus": [], "edus": []}
+        other = {**await writer.pdu("forged too"), "signatures": {}}
+        body = {"origin": "two.test", "origin_server_ts": 1, "pdus": [other], "edus": []}
         authorization = writer.server.authorization("one.test", "PUT", f"{SEND}elsewhere", body)
         answer = await second.http.request(
             "PUT", f"{SEND}elsewhere", json=body, headers={"Authorization": authorization}

@@ -5,7 +5,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
-from storage.change import AlreadyThere, Change, Entry, HeadMoved, Insert, Kind
+from storage.change import AlreadyThere, Change, Entry, HeadMoved, Insert, Kind, NotNew
 from storage.commit import Committer
 from storage.stream import entry_body
 
@@ -100,6 +100,20 @@ async def test_what_was_decided_on_a_refused_change_is_refused(setup: Setup) -> 
         with pytest.raises(HeadMoved):
             await deferred
     assert setup.rows("SELECT head FROM rooms") == [(1,)]
+
+
+async def test_a_change_that_takes_for_new_what_is_named_already_is_refused_alone(setup: Setup) -> None:
+    awaited = Insert("awaited_redactions", {"target_id": "text", "redaction_nid": "bigint", "may_any": "bool"})
+    await setup.committer(change("@a:x").put(awaited, ("$named", 7, False)))
+    waiting = [
+        setup.committer(change(user).only_if_new(event_id))
+        for user, event_id in (("@b:x", "$new"), ("@c:x", "$named"), ("@d:x", "$newer"))
+    ]
+    await waiting[0]
+    with pytest.raises(NotNew):
+        await waiting[1]
+    await waiting[2]
+    assert [entry.user_id for entry in setup.told] == ["@a:x", "@b:x", "@d:x"]
 
 
 async def test_a_function_runs_in_the_transaction_and_gives_its_value(setup: Setup) -> None:

@@ -137,6 +137,35 @@ class Placing:
                 return decided.stored, decided.verdict
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
 
+    async def append(self, arrival: Arrival) -> "Deferred[None] | None":
+        """Places an event that follows all that the room has, and that nobody has looked for: most are so.
+
+        The next may be decided at once; what is given fires when the event is durable, and fails if anything was
+        different after all (HeadMoved, NotNew): then it is as if nothing had been. None: it does not simply follow.
+        """
+        event = arrival.event
+        if arrival.refused is not None or _judge_by_auth_events(arrival) is not ACCEPTED:
+            return None
+        async with self._heads.linearizer.of(event.room_id):
+            head = await self._heads.get(event.room_id)
+            if not _is_linear(event.prev_events, head.extremities) or await self._events.find(event.event_id):
+                return None
+            line = _Line(head, head.after, [nid for nid, _, _ in head.extremities])
+            judged_by = await self._heads.state_events(head, keys_judging(event))
+            if not _passes(event, judged_by):
+                return None
+            decided = await self._append(arrival, None, line, judged_by, is_new=True)
+        return Deferred.fromCoroutine(self._appended(decided))
+
+    async def _appended(self, decided: _Decided) -> None:
+        assert decided.committed is not None
+        try:
+            await decided.committed
+        except BaseException:
+            self._undo(decided)
+            raise
+        self._outcomes.labels(decided.verdict.outcome.name.lower()).inc()
+
     async def _decide(self, arrival: Arrival, by_auth: Verdict, strict: bool) -> _Decided:
         event = arrival.event
         known = await self._events.find(event.event_id)
@@ -154,9 +183,15 @@ class Placing:
         return await self._decide_off_line(arrival, known, by_auth, strict)
 
     async def _append(
-        self, arrival: Arrival, known: StoredEvent | None, line: _Line, judged_by: StateEvents
+        self,
+        arrival: Arrival,
+        known: StoredEvent | None,
+        line: _Line,
+        judged_by: StateEvents,
+        *,
+        is_new: bool = False,
     ) -> _Decided:
-        """The event follows all that the room has."""
+        """The event follows all that the room has. `is_new`: nobody has looked whether it is new; the commit does."""
         event, head = arrival.event, line.head
         placed = Placed(
             arrival=arrival,
@@ -171,6 +206,8 @@ class Placing:
         try:
             stored.replaces = head.state.get(event.key) if event.is_state else None
             change = Change()
+            if is_new:
+                change.only_if_new(event.event_id)
             await self._rows.accept(change, placed, stored)
         except BaseException:
             self._events.forget(stored)

@@ -9,7 +9,10 @@ Source: server-server API, "PDUs", "Backfilling and retrieving missing events".
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
 
 from federation.outbound.errors import RemoteError
 from homeserver.runtime.linearizer import Linearizer
@@ -25,6 +28,7 @@ from matrix.errors import BadEvent, Forbidden, NotFound
 from matrix.events import Event, Json
 from matrix.ids import EventId, RoomId, ServerName
 from matrix.room_versions import ROOM_VERSIONS
+from storage.arriving import is_plain
 from storage.events import Events, StoredEvent
 
 logger = logging.getLogger(__name__)
@@ -76,6 +80,55 @@ class Receiver:
         async with self._turns.of((origin, room_id)):
             await self._take(checked, self._gathering.budget(origin, room.room_nid, room_id, version))
 
+    async def follow(self, origin: ServerName, room_id: RoomId, pdus: Sequence[tuple[EventId | None, Json]]) -> int:
+        """Takes in those PDUs, from the first on, that simply follow what the room has; gives how many.
+
+        They need no look into the database, and share commits. The others are for `receive`, one after another.
+        """
+        room = await self._heads.room(room_id)
+        head = self._heads.known(room.room_nid)
+        run = [] if head is None else _run([event_id for _, event_id, _ in head.extremities], pdus)
+        if not run:
+            return 0
+        checked = await self._checks.check([pdu for _, pdu in run], ROOM_VERSIONS[room.version])
+        # Who comes second waits for the first with `receive`, where they are counted.
+        if self._turns.is_held((origin, room_id)):
+            return 0
+        async with self._turns.of((origin, room_id)):
+            with self._events.expected.these([event_id for event_id, _ in run], ()):
+                return await self._follow(room_id, checked)
+
+    async def _follow(self, room_id: RoomId, checked: Sequence[Event | Faulty]) -> int:
+        committed: list[Deferred[None]] = []
+        try:
+            left = await self._append(room_id, checked, committed)
+        finally:
+            done = await _first_good(committed)
+        if left is not None and done == len(committed):
+            # All that it follows is there: it can be decided as any other.
+            self._events.expected.doubt(left.event.event_id)
+            await self._settle(left)
+            done += 1
+        return done
+
+    async def _append(
+        self, room_id: RoomId, checked: Sequence[Event | Faulty], committed: "list[Deferred[None]]"
+    ) -> Arrival | None:
+        """Decides on one after another without waiting for the commits. Gives the one that the room does not take."""
+        for event in checked:
+            if isinstance(event, Faulty) or event.room_id != room_id:
+                return None
+            needs = await self._gathering.needs(event, None)
+            if len(needs.auth) < len(event.auth_events):
+                return None
+            signed, refused = await self._policed(event)
+            arrival = Arrival(event=signed, auth=needs.auth, create=needs.create, refused=refused)
+            appended = await self._placing.append(arrival)
+            if appended is None:
+                return arrival
+            committed.append(appended)
+        return None
+
     async def accept(self, event: Event, *, beside: Beside | None = None) -> StoredEvent:
         """An event that we have checked and let in: a join by send_join, an invite of ours that others have signed.
 
@@ -125,7 +178,10 @@ class Receiver:
             # Not stored at all, so that it is judged anew when it comes again.
             raise RemoteError(budget.origin, f"auth events of {event.event_id} are not to be had")
         event, refused = await self._policed(event)
-        arrival = Arrival(event=event, auth=needs.auth, create=needs.create, told=told, refused=refused)
+        await self._settle(Arrival(event=event, auth=needs.auth, create=needs.create, told=told, refused=refused))
+
+    async def _settle(self, arrival: Arrival) -> None:
+        event = arrival.event
         _, verdict = await self._placing.place(arrival)
         if verdict.outcome is not Outcome.ACCEPTED:
             logger.info("%s in %s: %s, %s", event.event_id, event.room_id, verdict.outcome.name, verdict.reason)
@@ -136,3 +192,30 @@ class Receiver:
     async def _is_placed(self, event_id: EventId) -> bool:
         known = await self._events.find(event_id)
         return known is not None and not is_outlier(known)
+
+
+def _run(extremities: Collection[EventId], pdus: Sequence[tuple[EventId | None, Json]]) -> list[tuple[EventId, Json]]:
+    """Those of the PDUs, from the first on, of which each follows just what is there and the one before."""
+    run: list[tuple[EventId, Json]] = []
+    before = set(extremities)
+    for event_id, pdu in pdus:
+        if event_id is None or not is_plain(event_id) or _prev_ids(pdu) != before:
+            break
+        run.append((event_id, pdu))
+        before = {event_id}
+    return run
+
+
+def _prev_ids(pdu: Json) -> set[str] | None:
+    """What it says that it follows; in the first two room versions with hashes beside. None if it says nonsense."""
+    named = pdu.get("prev_events")
+    if not isinstance(named, list):
+        return None
+    ids = [one[0] if isinstance(one, list) and one else one for one in named]
+    return {one for one in ids if isinstance(one, str)} if all(isinstance(one, str) for one in ids) else None
+
+
+async def _first_good(committed: Sequence["Deferred[Any]"]) -> int:
+    """How many, from the first on, have come to a good end. The others' faults are for who tries again."""
+    results: Sequence[tuple[bool, object]] = await DeferredList(committed, consumeErrors=True)
+    return next((at for at, (is_good, _) in enumerate(results) if not is_good), len(results))

@@ -4,7 +4,7 @@ Source: server-server API, "Transactions", "PDUs".
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from homeserver.services.rooms.heads import Heads
@@ -13,7 +13,7 @@ from homeserver.services.rooms.remote_membership.received import ReceivedInvites
 from homeserver.services.rooms.restricted_joins import IsLocal
 from matrix.errors import BadEvent
 from matrix.events import Json
-from matrix.ids import BadIdentifier, RoomId, ServerName, UserId
+from matrix.ids import BadIdentifier, EventId, RoomId, ServerName, UserId
 from matrix.room_versions import ROOM_VERSIONS
 from storage.rooms import RoomRow
 
@@ -29,6 +29,14 @@ class Receive(Protocol):
     def __call__(self, origin: ServerName, room_id: RoomId, pdu: Json) -> Awaitable[None]: ...
 
 
+class Follow(Protocol):
+    """As `homeserver.services.rooms.remote.receiver.Receiver` has it."""
+
+    def __call__(
+        self, origin: ServerName, room_id: RoomId, pdus: Sequence[tuple[EventId | None, Json]]
+    ) -> Awaitable[int]: ...
+
+
 class Door:
     """`is_local` is asked of server names."""
 
@@ -38,6 +46,7 @@ class Door:
         heads: Heads,
         hosts_of: HostsOf,
         receive: Receive,
+        follow: Follow,
         checks: PduChecks,
         received: ReceivedInvites,
         is_local: IsLocal,
@@ -45,6 +54,7 @@ class Door:
         self._heads = heads
         self._hosts_of = hosts_of
         self._receive = receive
+        self._follow = follow
         self._checks = checks
         self._received = received
         self._is_local = is_local
@@ -52,12 +62,20 @@ class Door:
     async def receive(self, origin: ServerName, room_id: RoomId, pdu: Json) -> None:
         """Raises: what the room's receiver raises; BadEvent, NotFound."""
         room = await self._heads.room(room_id)
-        if any(self._is_local(host) for host in await self._hosts_of(room.room_nid)):
+        if await self._are_we_in(room):
             await self._receive(origin, room_id, pdu)
             return
         if not self._may_concern_us(pdu) or not await self._withdraw(origin, room, pdu):
             # As Synapse: an event of a room that we have left is of no use, and no fault of its sender.
             logger.debug("An event of %s in %s, where we are not, was dropped", origin, room_id)
+
+    async def follow(self, origin: ServerName, room_id: RoomId, pdus: Sequence[tuple[EventId | None, Json]]) -> int:
+        """How many, from the first on, simply followed what the room has, and were taken in. Raises: NotFound."""
+        room = await self._heads.room(room_id)
+        return await self._follow(origin, room_id, pdus) if await self._are_we_in(room) else 0
+
+    async def _are_we_in(self, room: RoomRow) -> bool:
+        return any(self._is_local(host) for host in await self._hosts_of(room.room_nid))
 
     async def _withdraw(self, origin: ServerName, room: RoomRow, pdu: Json) -> bool:
         [checked] = await self._checks.check([pdu], ROOM_VERSIONS[room.version])
