@@ -3,7 +3,9 @@
 Source: specification, "Room Versions" (event formats); server-server API, "PDUs".
 """
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -73,6 +75,17 @@ class Event:
         return value if isinstance(value, str) else None
 
 
+# Of the many events in memory most name a room, a sender and auth events that others name too: a quarter of what an
+# event takes, if each has objects of its own.
+_room_id = lru_cache(4_096)(RoomId)
+_user_id = lru_cache(16_384)(UserId)
+
+
+@lru_cache(8_192)
+def _event_ids(ids: tuple[str, ...]) -> tuple[EventId, ...]:
+    return tuple(map(EventId, ids))
+
+
 def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId, canonical: bytes | None = None) -> Event:
     """The event of a PDU whose format has been checked (`event_format.parse_pdu`) and whose id is known.
 
@@ -92,16 +105,16 @@ def from_pdu(pdu: Json, version: RoomVersion, event_id: EventId, canonical: byte
         room_id = "!" + event_id[1:]
     return Event(
         event_id=event_id,
-        room_id=RoomId(room_id),
+        room_id=_room_id(room_id),
         version=version,
-        type=pdu["type"],
+        type=sys.intern(pdu["type"]),
         state_key=pdu.get("state_key"),
-        sender=UserId(pdu["sender"]),
+        sender=_user_id(pdu["sender"]),
         content=content,
         origin_server_ts=pdu["origin_server_ts"],
         depth=pdu["depth"],
         prev_events=tuple(map(EventId, prev)),
-        auth_events=tuple(map(EventId, auth)),
+        auth_events=_event_ids(tuple(auth)),
         redacts=None if redacts is None else EventId(redacts),
         canonical=canonical_json.to_keep(canonical_json.encode(pdu)) if canonical is None else canonical,
     )

@@ -14,7 +14,7 @@ from matrix.push_eval import Actions
 from storage.events import Events, StoredEvent
 
 # Events are judged soon after they came, by all members of their room.
-MAX_EVENTS = 10_000
+MAX_EVENTS = 2_000
 
 
 class Judging:
