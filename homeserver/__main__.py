@@ -2,12 +2,15 @@
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
 
-from homeserver.cli.commands import hearth
-from homeserver.cli.reactor import Reactor
+from homeserver.runtime import garbage
+
+if TYPE_CHECKING:
+    from homeserver.cli.reactor import Reactor
 
 
-def the_reactor(*, for_asyncio: bool = False) -> Reactor:
+def the_reactor(*, for_asyncio: bool = False) -> "Reactor":
     """Twisted's reactor, the one for many sockets: epoll on Linux, kqueue on macOS and BSD. Imported on first use."""
     if "twisted.internet.reactor" not in sys.modules:
         kind = "epollreactor" if sys.platform.startswith("linux") else "kqreactor"
@@ -18,6 +21,10 @@ def the_reactor(*, for_asyncio: bool = False) -> Reactor:
 
 
 def main() -> None:
+    # Before all else is imported: the collector would look through it again and again, and find nothing.
+    garbage.look_seldom()
+    from homeserver.cli.commands import hearth
+
     hearth(prog_name="hearth", obj=the_reactor)
 
 

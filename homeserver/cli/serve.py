@@ -32,7 +32,6 @@ _PORT_FAULTS = {
 
 def serve(config: Config, reactor: Reactor, files: tuple[Path, ...]) -> None:
     """Runs a server of this configuration until it is told to stop. Raises: what hinders it from starting."""
-    # First: while the server is imported the collector finds nothing, and would look a hundred times.
     prepare_process(config.server.soft_file_limit)
     # Here, not above: the other commands must not wait for the whole server to be imported.
     from homeserver import app

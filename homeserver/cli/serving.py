@@ -1,7 +1,6 @@
 """The life of a server process: start, say where it is, run until a signal, drain, end."""
 
 import contextlib
-import gc
 import os
 import resource
 import signal
@@ -107,10 +106,10 @@ async def drain(server: Server, clock: Clock, say: Callable[[str], None]) -> Non
 def settle() -> None:
     """What is alive now lives as long as the process: the collector need not look at it again.
 
-    A full collection goes through some 60,000 objects of the imported modules, 20 ms with the world stopped; none after
-    this.
+    What is garbage among it, some thousand objects, is not worth the 60 ms that finding it takes, while somebody may
+    wait for the first answer.
     """
-    garbage.look_through()
+    garbage.leave_alone()
 
 
 def prepare_process(open_files: int = 0) -> None:
@@ -122,8 +121,7 @@ def prepare_process(open_files: int = 0) -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # Requests make thousands of short-lived objects without cycles: looking through the youngest every 700 is waste.
-    gc.set_threshold(10_000, 20, 20)
+    garbage.look_seldom()
 
 
 def announcement(
