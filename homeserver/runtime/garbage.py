@@ -7,7 +7,7 @@ import gc
 
 
 def look_seldom() -> None:
-    """Requests, and modules, make thousands of objects without cycles: to look through the youngest every 700 is waste."""
+    """Requests, and modules, make thousands of objects without cycles: every 700 is too often."""
     gc.set_threshold(10_000, 20, 20)
 
 
