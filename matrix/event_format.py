@@ -11,7 +11,7 @@ from typing import Any
 from matrix import canonical_json
 from matrix.errors import BadEvent, EventTooLarge, NotCanonical
 from matrix.events import Event, Json, from_pdu
-from matrix.hashing import event_id_of
+from matrix.hashing import essential_bytes, event_id_from_bytes
 from matrix.ids import MAX_BYTES, BadIdentifier, EventId, RoomId, ServerName, UserId
 from matrix.room_versions import RoomVersion
 
@@ -46,6 +46,11 @@ def parse_pdu(pdu: Json, version: RoomVersion) -> Event:
 
     Raises: BadEvent, EventTooLarge.
     """
+    return parse_signed(pdu, version)[0]
+
+
+def parse_signed(pdu: Json, version: RoomVersion) -> tuple[Event, bytes]:
+    """As `parse_pdu`; and the bytes that signatures cover, of which the id is made: they are encoded once."""
     if not isinstance(pdu, dict):
         raise BadEvent("the event is not an object")
     pdu = {key: value for key, value in pdu.items() if key != "unsigned"}
@@ -55,7 +60,10 @@ def parse_pdu(pdu: Json, version: RoomVersion) -> Event:
         raise BadEvent(str(error)) from error
     check_format(pdu, version)
     check_sizes(pdu, canonical)
-    return from_pdu(pdu, version, event_id_of(pdu, version), canonical_json.to_keep(canonical))
+    signed = essential_bytes(pdu, version)
+    event_id = event_id_from_bytes(signed, version) if version.event_id_is_hash else EventId(pdu["event_id"])
+    event = from_pdu(pdu, version, event_id, canonical_json.to_keep(canonical))
+    return event, canonical_json.to_keep(signed)
 
 
 def check_format(pdu: Json, version: RoomVersion) -> None:

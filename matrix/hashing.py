@@ -59,6 +59,11 @@ def event_id_of(pdu: Json, version: RoomVersion) -> EventId:
     return event_id_from_hash(reference_hash(pdu, version), version)
 
 
+def event_id_from_bytes(essential: bytes, version: RoomVersion) -> EventId:
+    """The event id that `essential_bytes` make, in room version 3 and later."""
+    return event_id_from_hash(sha256(essential).digest(), version)
+
+
 def event_id_from_hash(digest: bytes, version: RoomVersion) -> EventId:
     """The event id that a reference hash makes, in room version 3 and later."""
     url_safe = version.event_id_format == "url_safe_hash"

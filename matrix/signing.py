@@ -121,17 +121,18 @@ def key_ids_of(obj: Json, server_name: str) -> list[str]:
     return [key_id for key_id in known if key_id != POLICY_KEY_ID]
 
 
-def verify_event(pdu: Json, version: RoomVersion, keys: KeysByServer) -> None:
+def verify_event(pdu: Json, version: RoomVersion, keys: KeysByServer, signed: bytes | None = None) -> None:
     """Check that every server that must sign the event has done so.
 
     `keys` holds what is known of their keys, without those that were no longer valid at the event's `origin_server_ts`.
     Signatures by other keys are passed over; of the rest each must verify, and each server needs one.
+    `signed`: the event's `essential_bytes`, where somebody has them.
 
     Raises: BadSignature.
     Source: server-server API, "Validating hashes and signatures on received events".
     """
     try:
-        signed = essential_bytes(pdu, version)
+        signed = essential_bytes(pdu, version) if signed is None else signed
     except NotCanonical as error:
         raise BadSignature("the event has no canonical JSON") from error
     for server_name in servers_that_must_sign(pdu, version):

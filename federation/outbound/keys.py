@@ -130,23 +130,35 @@ class ServerKeys:
             raise BadSignature(f"no signature of {server} by a key of its own that is in use")
         return {key_id: keys[key_id].verify_key for key_id in used}
 
-    async def check_events(self, pdus: Sequence[Json], version: RoomVersion) -> list[BadSignature | None]:
-        """For each PDU what is wrong with its signatures, None if nothing. Their format has been checked."""
+    async def check_events(
+        self, pdus: Sequence[Json], version: RoomVersion, signed: Sequence[bytes | None] = ()
+    ) -> list[BadSignature | None]:
+        """For each PDU what is wrong with its signatures, None if nothing. Their format has been checked.
+
+        `signed`: what the signatures cover, where it is known.
+        """
+        signed = signed or [None] * len(pdus)
         known = await self.keys_of(await self._wanted(pdus, version))
         if len(pdus) <= FEW_EVENTS:
-            return [_fault(pdu, version, known) for pdu in pdus]
-        slices = [pdus[at : at + SLICE] for at in range(0, len(pdus), SLICE)]
+            return [_fault(pdu, version, known, of_pdu) for pdu, of_pdu in zip(pdus, signed, strict=True)]
+        slices = [(pdus[at : at + SLICE], signed[at : at + SLICE]) for at in range(0, len(pdus), SLICE)]
         faults: list[BadSignature | None] = []
         for at in range(0, len(slices), SLICES_AT_ONCE):
             some = slices[at : at + SLICES_AT_ONCE]
-            for found in await gatherResults([as_deferred(self._check_slice(one, version, known)) for one in some]):
+            for found in await gatherResults([as_deferred(self._check_slice(*one, version, known)) for one in some]):
                 faults += found
         return faults
 
     async def _check_slice(
-        self, pdus: Sequence[Json], version: RoomVersion, known: Mapping[ServerName, Known]
+        self,
+        pdus: Sequence[Json],
+        signed: Sequence[bytes | None],
+        version: RoomVersion,
+        known: Mapping[ServerName, Known],
     ) -> list[BadSignature | None]:
-        return await self._in_thread(lambda: [_fault(pdu, version, known) for pdu in pdus])
+        return await self._in_thread(
+            lambda: [_fault(pdu, version, known, of_pdu) for pdu, of_pdu in zip(pdus, signed, strict=True)]
+        )
 
     async def _wanted(self, pdus: Sequence[Json], version: RoomVersion) -> Wanted:
         wanted: dict[ServerName, dict[str, int]] = {}
@@ -234,7 +246,9 @@ def _signers(pdu: Json, version: RoomVersion) -> list[ServerName]:
         return []
 
 
-def _fault(pdu: Json, version: RoomVersion, known: Mapping[ServerName, Known]) -> BadSignature | None:
+def _fault(
+    pdu: Json, version: RoomVersion, known: Mapping[ServerName, Known], signed: bytes | None
+) -> BadSignature | None:
     at_ms = pdu["origin_server_ts"]
     try:
         keys = {
@@ -245,7 +259,7 @@ def _fault(pdu: Json, version: RoomVersion, known: Mapping[ServerName, Known]) -
             }
             for server in _signers(pdu, version)
         }
-        signing.verify_event(pdu, version, keys)
+        signing.verify_event(pdu, version, keys, signed)
     except BadSignature as fault:
         return fault
     return None

@@ -35,6 +35,8 @@ MAX_SECONDS = 300.0
 FEW_EVENTS = 30
 # Events that are looked up at once.
 LOOKED_UP = 500
+# Events that are let go of at once: a millisecond.
+FREED_AT_ONCE = 500
 
 
 class Exhausted(RemoteError):
@@ -154,8 +156,12 @@ class Gathering:
     async def _take_in_state(self, event_id: EventId, budget: Budget) -> None:
         """The whole state, and what authorises it. The answer is let go as soon as it is checked: it may be large."""
         async with self.expense.states.of(budget.origin):
-            asked = self._peers.state(budget.origin, budget.room_id, event_id)
-            await self.take_in(budget, _pdus_of(await self.ask(budget, asked)))
+            pdus = _pdus_of(await self.ask(budget, self._peers.state(budget.origin, budget.room_id, event_id)))
+            await self.take_in(budget, pdus)
+            # A little at a time: to free tens of thousands of objects takes longer than a turn may.
+            while pdus:
+                del pdus[-FREED_AT_ONCE:]
+                await self._clock.sleep(0)
 
     async def _with_itself(self, event_id: EventId, state: dict[StateKey, int], budget: Budget) -> dict[StateKey, int]:
         stored = await self._events.find(event_id)

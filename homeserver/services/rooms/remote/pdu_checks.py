@@ -12,7 +12,7 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.garbage import leave_alone
 from homeserver.runtime.slices import slices
 from matrix.errors import BadEvent, BadSignature
-from matrix.event_format import parse_pdu
+from matrix.event_format import parse_signed
 from matrix.events import Event, Json
 from matrix.hashing import check_content_hash
 from matrix.redaction import redact_event
@@ -25,8 +25,10 @@ LARGE = 500
 
 
 class Signatures(Protocol):
-    async def check_events(self, pdus: Sequence[Json], version: RoomVersion) -> Sequence[BadSignature | None]:
-        """For each PDU what is wrong with its signatures, None if nothing."""
+    async def check_events(
+        self, pdus: Sequence[Json], version: RoomVersion, signed: Sequence[bytes]
+    ) -> Sequence[BadSignature | None]:
+        """For each PDU what is wrong with its signatures, None if nothing. `signed`: what they cover."""
 
 
 @frozen
@@ -45,21 +47,29 @@ class PduChecks:
         """The events of the PDUs, in their order. Where the content is not what was hashed, the redacted event."""
         found: list[Event | Faulty] = []
         parsed: list[Json] = []
+        signed: list[bytes] = []
         for at, pdu in enumerate(pdus, 1):
-            one = _parse(pdu, version)
-            found.append(one)
-            if isinstance(one, Event):
-                parsed.append(one.pdu)
+            try:
+                one, covered = parse_signed(pdu, version)
+            except BadEvent as error:
+                found.append(Faulty(str(error)))
+            else:
+                found.append(one)
+                parsed.append(pdu)
+                signed.append(covered)
             if at % SLICE == 0:
                 await self._give_way(at)
-        faults = iter(await self._signatures.check_events(parsed, version) if parsed else ())
-        for at, one in enumerate(found, 1):
-            if not isinstance(one, Event):
+        faults = await self._signatures.check_events(parsed, version, signed) if parsed else ()
+        signed.clear()
+        told = zip(parsed, faults, strict=True)
+        for at, checked in enumerate(found, 1):
+            if not isinstance(checked, Event):
                 continue
-            if (fault := next(faults)) is not None:
+            pdu, fault = next(told)
+            if fault is not None:
                 found[at - 1] = Faulty(str(fault))
-            elif not check_content_hash(one.pdu, version):
-                found[at - 1] = redact_event(one)
+            elif not check_content_hash(pdu, version):
+                found[at - 1] = redact_event(checked)
             if at % SLICE == 0:
                 await self._give_way(at)
         return found
@@ -75,10 +85,3 @@ class PduChecks:
         async for part in slices(await self.check(pdus, version), self._clock):
             events += [one for one in part if isinstance(one, Event)]
         return events
-
-
-def _parse(pdu: Json, version: RoomVersion) -> Event | Faulty:
-    try:
-        return parse_pdu(pdu, version)
-    except BadEvent as error:
-        return Faulty(str(error))
