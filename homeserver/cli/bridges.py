@@ -112,8 +112,11 @@ def _nothing() -> None:
 # --- beginning
 
 
-def begin(name: str, directory: Path, given: dict[str, Any], the_reactor: TheReactor) -> bool:
-    """Writes what is not there, and says what is to be done; is the other side as it must be? Raises: Fault."""
+def begin(name: str, directory: Path, given: dict[str, Any], told: "Told", the_reactor: TheReactor) -> bool:
+    """Writes what is not there, and says what is to be done; is the other side as it must be? Raises: Fault.
+
+    `told`: what of the given options the command line has told. It goes into a file that is there, too.
+    """
     from appservice.bridges.core.config_file import CONFIG, write, write_registrations
 
     package, file = package_of(name), directory / "bridge.yaml"
@@ -124,8 +127,11 @@ def begin(name: str, directory: Path, given: dict[str, Any], the_reactor: TheRea
             raise Fault(f"{error.filename}: {error.strerror}") from None
         click.echo(f"Wrote {file}.")
     else:
-        _take_over(file, name, given.get(name, {}), given["permissions"])
+        _take_over(file, told, given["permissions"])
     config = _loaded(file, package)
+    if (there := config.settings.homeserver.address) != (found := given["homeserver"]["address"]):
+        click.echo(f"{file} has the homeserver at {there}; its configuration says {found}.")
+        click.echo(f"If that is right, say this again with --homeserver {found}.\n")
     registrations = write_registrations(directory, config.settings, name)
     findings = _found(package, config, the_reactor(for_asyncio=True), directory)
     is_good = all(finding.is_good for finding in findings)
@@ -145,19 +151,19 @@ def begin(name: str, directory: Path, given: dict[str, Any], the_reactor: TheRea
     return True
 
 
-def _take_over(file: Path, name: str, given: dict[str, Any], permissions: Mapping[str, str]) -> None:
-    """Options of the network, and admins, that were given now go into a file that is there. Comments stay."""
+def _take_over(file: Path, told: "Told", permissions: Mapping[str, str]) -> None:
+    """Options and admins that were told now go into a file that is there. Comments stay."""
     lines = file.read_text(encoding="utf-8").splitlines()
     admins = [user for user, level in permissions.items() if level == "admin"]
     if admins:
         _add_admins(lines, file, admins)
-    for key, value in given.items():
-        at = _line_of(lines, name, key)
+    for (section, key), value in told.items():
+        at = _line_of(lines, section, key)
         text = f"  {key}: {yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}"
         if at is None:
-            raise Fault(f"{file} has no line for {name}.{key}: write it there.", MISCONFIGURED)
+            raise Fault(f"{file} has no line for {section}.{key}: write it there.", MISCONFIGURED)
         lines[at] = text
-    if given or admins:
+    if told or admins:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -213,6 +219,10 @@ async def _turn(clock: Clock) -> None:
     await turned
 
 
+# Options by section and key.
+Told = dict[tuple[str, str], Any]
+
+
 class Wish(TypedDict):
     """What `init` was given."""
 
@@ -220,6 +230,13 @@ class Wish(TypedDict):
     public: str | None
     admins: tuple[str, ...]
     words: tuple[str, ...]
+
+
+def told_options(name: str, wish: Wish) -> "Told":
+    """What the command line tells. Raises: Fault."""
+    addresses = {"homeserver": wish["homeserver"], "public": wish["public"]}
+    told: Told = {(section, "address"): url for section, url in addresses.items() if url}
+    return told | {(name, key): value for key, value in map(_option, wish["words"])}
 
 
 def given_options(name: str, config: Config, wish: Wish) -> Any:

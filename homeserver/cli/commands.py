@@ -223,7 +223,8 @@ def _add_bridge(name: str) -> None:
             given = bridges.given_options(name, config, wish)
         except BadIdentifier as error:
             raise click.BadParameter(str(error), param_hint="--admin") from None
-        if not bridges.begin(name, directory or bridges.directory_of(config.data_directory, name), given, reactor):
+        directory = directory or bridges.directory_of(config.data_directory, name)
+        if not bridges.begin(name, directory, given, bridges.told_options(name, wish), reactor):
             raise click.exceptions.Exit(FAILED)
 
 

@@ -116,7 +116,10 @@ class BridgeProcess:
         except HomeserverDown as error:
             return f"The homeserver at {address} does not answer: {error}"
         except MatrixRefused as error:
-            return f"The homeserver does not know the bridge ({error}). Do: hearth appservice add registration.yaml"
+            return (
+                f"The homeserver at {address} does not know the bridge ({error}). Do: hearth appservice add"
+                " registration.yaml; or is that address in bridge.yaml another homeserver's?"
+            )
         if name != context.bot.user_id:
             return f"The homeserver takes the bridge for {name}: is sender_localpart {options.bot}?"
         if options.bot_name:

@@ -106,6 +106,19 @@ def test_init_says_what_is_wrong_and_what_is_next(tmp_path: Path) -> None:
     assert registration["as_token"] == told["appservice"]["as_token"]
 
 
+def test_init_takes_over_what_it_is_told_later_and_says_where_it_looks_for_the_homeserver(tmp_path: Path) -> None:
+    words = ["bridge", "slack", "init", "--data", str(tmp_path)]
+    hearth(*words, "--homeserver", "http://localhost:1")
+    file = tmp_path / "bridges" / "slack" / "bridge.yaml"
+    again = hearth(*words, "--set", "token=good")
+    assert "has the homeserver at http://localhost:1; its configuration says http://localhost:8008" in again.stdout
+    third = hearth(*words, "--homeserver", "http://localhost:8008", "--public", "https://bridge.example.org")
+    assert "has the homeserver at" not in third.stdout
+    told = yaml.safe_load(file.read_text())
+    assert told["homeserver"]["address"] == "http://localhost:8008"
+    assert told["public"]["address"] == "https://bridge.example.org"
+
+
 def test_all_faults_of_the_file_are_told_at_once(tmp_path: Path) -> None:
     hearth("bridge", "slack", "init", "--data", str(tmp_path))
     file = tmp_path / "bridges" / "slack" / "bridge.yaml"
