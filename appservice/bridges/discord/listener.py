@@ -104,6 +104,8 @@ class Listener:
         self, *, token: str, gateway: str, intents: discord.Intents, hears: Hears, session: Session | None = None
     ) -> None:
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        # Nobody speaks here: that libraries for voice are missing would only worry who reads the log.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         self._token, self._gateway, self._intents, self._hears = token, gateway, intents, hears
         self._client: _Client | None = None
         self.session = session

@@ -131,6 +131,18 @@ class FakeDiscord:
 
         return str(self.do(add))
 
+    def delete_role(self, guild_id: str, role_id: str) -> None:
+        """Its members are told of nothing but that."""
+
+        def delete() -> None:
+            guild = self.world.guilds[guild_id]
+            del guild.roles[role_id]
+            for member in guild.members.values():
+                member["roles"] = [each for each in member["roles"] if each != role_id]
+            self.world.tell("GUILD_ROLE_DELETE", {"guild_id": guild_id, "role_id": role_id}, guild_id=guild_id)
+
+        self.do(delete)
+
     def set_role(self, guild_id: str, role_id: str, **changes: Any) -> None:
         def change() -> None:
             role = self.world.guilds[guild_id].roles[role_id]

@@ -29,6 +29,10 @@ class Faults:
     def mend(self) -> None:
         self._by_method.clear()
 
+    def is_left(self, method: str) -> bool:
+        """Is there a failure of the method that has not come yet?"""
+        return any(each.times > 0 for each in self._by_method.get(method, ()))
+
     def next_for(self, method: str) -> Failure | None:
         for name in (method, "*"):
             waiting = self._by_method.get(name, [])

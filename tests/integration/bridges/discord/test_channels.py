@@ -100,6 +100,10 @@ async def test_roles_are_power_levels(town: Town) -> None:
     await town.eventually(lambda: level(95), "the administrator's level")
     town.discord.set_member(town.guild, dora, roles=[])
     await town.eventually(lambda: level(0), "nobody's level")
+    town.discord.set_member(town.guild, dora, roles=[keeper])
+    await town.eventually(lambda: level(95), "the administrator's level")
+    town.discord.delete_role(town.guild, keeper)
+    await town.eventually(lambda: level(0), "no role")
 
 
 @inlined

@@ -188,6 +188,20 @@ async def test_a_bridge_that_dies_while_it_sends_sends_once(town: Town) -> None:
 
 
 @inlined
+async def test_a_bridge_that_dies_while_it_uploads_uploads_once(town: Town) -> None:
+    alice, room = await opened(town)
+    mxc = await town.upload(alice, PNG, "image/png", "rose.png")
+    town.discord.hold_answers(EXECUTE)
+    await alice.send(room, "rose.png", msgtype="m.image", url=mxc, info={"mimetype": "image/png"})
+    await town.message(town.garden, lambda each: each["attachments"], "the picture")
+    await town.process.kill()
+    town.discord.release_answers()
+    await town.restart()
+    await town.settle(alice, room, town.garden)
+    assert len([each for each in town.discord.messages(town.garden) if each["attachments"]]) == 1
+
+
+@inlined
 async def test_a_long_text_that_was_cut_off_in_the_middle_is_sent_to_its_end(town: Town) -> None:
     alice, room = await opened(town)
     await alice.send(room, "first")

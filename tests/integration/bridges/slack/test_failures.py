@@ -1,5 +1,7 @@
 """Nothing is lost or doubled, whatever is killed; and what goes wrong is told, and the bridge goes on."""
 
+import pytest
+
 from tests.integration.bridges.slack.town import TEAM, SlackTown
 from tests.support.homeserver import Client
 
@@ -82,6 +84,24 @@ async def test_killed_after_slack_took_a_message_and_before_it_said_so(town: Sla
     await alice.send(room, "two")
     await town.restart()
     await once(town, alice, room, "one", "two")
+
+
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal", "chat.postMessage"])
+async def test_killed_at_any_step_of_an_upload_the_file_is_there_once(town: SlackTown, method: str) -> None:
+    alice = await town.user("alice")
+    room = await town.open_channel(town.general, alice)
+    mxc = await town.upload(alice, b"x" * 500, "text/plain", "notes.txt")
+    town.slack.fail(method, cut="after")
+    await alice.send_event(
+        room, "m.room.message", {"msgtype": "m.file", "body": "my notes", "filename": "notes.txt", "url": mxc}
+    )
+    await town.until(lambda: not town.slack.core.faults.is_left(method), "the cut")
+    await town.bridge.kill()
+    await town.restart()
+    await town.posted(town.general, "my notes")
+    await town.settle_slack(alice, room, town.general)
+    posted = [each for each in town.slack.messages(town.general) if "my notes" in each["text"]]
+    assert [file["name"] for each in posted for file in each["files"]] == ["notes.txt"]
 
 
 async def test_a_cut_answer_is_not_sent_twice(town: SlackTown) -> None:
