@@ -2,7 +2,8 @@
 
 Theory of operation. Only the outermost lists are long. So the text is cut where their elements end, each element is
 decoded by itself, and after every hundred kilobytes others have their turn. Where an element ends the scanner of the
-standard library finds out; what it is worth is for the decoder that all other JSON goes through.
+standard library finds out; what it is worth is for the decoder that all other JSON goes through. Values are counted
+before they are decoded: they may take twenty times what their text does.
 """
 
 import codecs
@@ -15,9 +16,12 @@ import orjson
 
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.garbage import leave_alone
+from homeserver.web.body import max_values, values_in
 
 # Characters in memory at once, unless an element is longer; and those that are decoded in one turn: some 3 ms.
 WINDOW, TURN = 1 << 19, 80_000
+# Of a list: the longest is an event, or the entry of a directory.
+MAX_ELEMENT = 1 << 20
 _ENDS = frozenset(",]}: \t\n\r")
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -46,6 +50,7 @@ class _Reader:
         self._text = ""
         self._pos = 0
         self._turn = 0
+        self._values_left = max_values(len(body))
         self._scan = json.JSONDecoder().raw_decode
 
     def document(self) -> Steps:
@@ -78,7 +83,7 @@ class _Reader:
         if self._skip("]"):
             return found
         while True:
-            found.append(self._element())
+            found.append(self._element(MAX_ELEMENT))
             if self._skip("]"):
                 return found
             if not self._skip(","):
@@ -87,7 +92,7 @@ class _Reader:
                 self._turn = 0
                 yield
 
-    def _element(self) -> Any:
+    def _element(self, longest: int | None = None) -> Any:
         """The next value, decoded at once."""
         self._peek()
         while True:
@@ -97,7 +102,8 @@ class _Reader:
                 if self._text[end : end + 1] in _ENDS or not self._more():
                     break
             except json.JSONDecodeError as error:
-                if not self._more():
+                is_too_long = longest is not None and len(self._text) - self._pos > longest
+                if is_too_long or not self._more():
                     raise ValueError("no JSON") from error
         part = self._text[self._pos : end].encode()
         self._turn += end - self._pos
@@ -127,6 +133,10 @@ class _Reader:
             return False
         left = self._text[self._pos :]
         upto = self._at + max(WINDOW, len(left))
-        self._text = left + self._decode(bytes(self._body[self._at : upto]), upto >= len(self._body))
+        new = self._decode(bytes(self._body[self._at : upto]), upto >= len(self._body))
+        self._values_left -= values_in(new)
+        if self._values_left < 0:
+            raise ValueError("too many values")
+        self._text = left + new
         self._at, self._pos = upto, 0
         return True

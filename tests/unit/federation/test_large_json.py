@@ -56,6 +56,20 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         decoded(body)
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'"ab"', b"[[]]"])
+def test_more_values_than_events_have_are_refused_before_they_are_decoded(value: bytes) -> None:
+    body = b'{"auth_chain":[' + b",".join([value] * 700_000) + b"]}"
+    with pytest.raises(ValueError, match="too many values"):
+        decoded(body)
+
+
+def test_an_element_longer_than_any_event_is_refused() -> None:
+    assert decoded(b'{"a":["' + b"x" * 500_000 + b'"]}')
+    with pytest.raises(ValueError):
+        decoded(b'{"a":["' + b"x" * 3_000_000 + b'"]}')
+    assert decoded(b'{"a":{"b":"' + b"x" * 3_000_000 + b'"}}')
+
+
 @pytest_twisted.ensureDeferred
 async def test_others_have_their_turn() -> None:
     body = orjson.dumps({"pdus": [{"content": {"body": "x" * 1000}}] * 2000, "auth_chain": []})

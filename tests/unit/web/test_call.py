@@ -2,8 +2,9 @@
 
 import pytest
 
+from homeserver.web.body import decode_json
 from homeserver.web.call import Call, Headers, Peer
-from matrix.errors import BadRequest
+from matrix.errors import BadRequest, TooLarge
 
 
 def call(target: str = "/x", *, proxies: int = 0, **headers: str) -> Call:
@@ -80,3 +81,11 @@ def test_a_body_that_is_no_object_is_bad_json() -> None:
     assert made.raw_json() == []
     with pytest.raises(BadRequest, match="object"):
         made.json()
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b'{"a":0}'])
+def test_a_large_body_of_more_values_than_events_have_is_too_large(value: bytes) -> None:
+    with pytest.raises(TooLarge):
+        decode_json(b"[" + b",".join([value] * 700_000) + b"]")
+    assert decode_json(b"[" + b",".join([value] * 1_000) + b"]")
+    assert decode_json(b'["' + b"," * 1_000_000 + b'"]')
