@@ -58,7 +58,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'"ab"', b"[[]]"])
 def test_more_values_than_events_have_are_refused_before_they_are_decoded(value: bytes) -> None:
-    body = b'{"auth_chain":[' + b",".join([value] * 700_000) + b"]}"
+    body = b'{"auth_chain":[' + b",".join([value] * 900_000) + b"]}"
     with pytest.raises(ValueError, match="too many values"):
         decoded(body)
 
