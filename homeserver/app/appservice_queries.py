@@ -52,7 +52,7 @@ def build_appservice_queries(core: Core, registry: Registry, users: Users) -> Ap
         keys=AppserviceKeys(
             registry=registry,
             client=client,
-            told=ToldKeys(database=core.storage.database, commit=core.storage.committer),
+            told=ToldKeys(database=core.storage.database, commit=core.storage.committer, clock=clock),
             clock=clock,
         ),
     )

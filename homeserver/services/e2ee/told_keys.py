@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from attrs import evolve, frozen
 
 from homeserver.runtime.caches import Lru
+from homeserver.runtime.clock import Clock
 from homeserver.services.e2ee.seams import Commit
 from storage import device_lists
 from storage import told_keys as rows
@@ -19,6 +20,9 @@ from storage.database import Database
 from storage.remote_devices import RemoteKeys
 
 MAX_USERS = 2_000
+# Of one user. A service that tells something else whenever it is asked would be asked because of what it told, for
+# ever: after so many changes the next waits for this long without any.
+MAX_CHANGES, CHANGES_S = 20, 60.0
 NOTHING = RemoteKeys()
 
 
@@ -31,11 +35,12 @@ class Told:
 
 
 class ToldKeys:
-    def __init__(self, *, database: Database, commit: Commit) -> None:
+    def __init__(self, *, database: Database, commit: Commit, clock: Clock) -> None:
         self._database = database
         self._commit = commit
         # What this process has heard last; what another has is found out when something differs.
         self._heard: Lru[str, RemoteKeys] = Lru("told_keys", MAX_USERS)
+        self._changes: Lru[str, int] = Lru("told_keys_changes", MAX_USERS, clock, CHANGES_S)
 
     async def last(self, user_ids: Collection[str]) -> dict[str, RemoteKeys]:
         """Of those users of whom a service has told any keys."""
@@ -53,6 +58,7 @@ class ToldKeys:
             was = before.get(user_id, NOTHING)
             now[user_id] = _with(was, one)
             if now[user_id] != was:
+                self._changes.set(user_id, (self._changes.get(user_id) or 0) + 1)
                 _announce(change, user_id, was, now[user_id])
                 rows.put(change, user_id, now[user_id])
         if change.rows:
@@ -63,7 +69,8 @@ class ToldKeys:
     def _is_other(self, user_id: str, told: Told) -> bool:
         """Than what this process knows."""
         heard = self._heard.get(user_id)
-        return heard is None or _with(heard, told) != heard
+        is_other = heard is None or _with(heard, told) != heard
+        return is_other and (self._changes.get(user_id) or 0) < MAX_CHANGES
 
 
 def _with(before: RemoteKeys, told: Told) -> RemoteKeys:

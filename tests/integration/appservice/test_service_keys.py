@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from homeserver.services.e2ee import told_keys
 from matrix.ids import ServerName, UserId
 from tests.integration.appservice.asked import Services
 from tests.integration.appservice.bridge import Bridge
@@ -210,6 +211,21 @@ async def test_other_servers_and_clients_hear_when_a_service_tells_other_keys(
     told = one.rows("SELECT count(*) FROM stream WHERE kind = 'device_list' AND user_id = %s", ghost)
     await query(alice, ghost)
     assert told == one.rows("SELECT count(*) FROM stream WHERE kind = 'device_list' AND user_id = %s", ghost)
+
+
+async def test_a_service_that_tells_something_else_every_time_wears_nobody_out(services: Services) -> None:
+    service = services.add()
+    bridge, alice = await begin(services)
+    number = iter(range(1_000))
+    service.answer = lambda asked: (
+        (200, {"device_keys": {GHOST: {"D": device(keys={"ed25519:D": f"{next(number):043}"})}}})
+        if QUERY in asked.path
+        else UNRECOGNIZED
+    )
+    for _ in range(told_keys.MAX_CHANGES + 5):
+        await query(alice)
+    told = bridge.hs.rows("SELECT count(*) FROM stream WHERE kind = 'device_list' AND user_id = %s", GHOST)
+    assert told == [(told_keys.MAX_CHANGES,)]
 
 
 async def test_other_servers_hear_of_devices_that_a_service_makes_and_of_their_keys(

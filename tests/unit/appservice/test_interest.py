@@ -104,6 +104,35 @@ def test_a_state_resolution_of_very_many_is_loaded() -> None:
     assert interest().fold(Seen(1, Kind.ROOM, ROOM, None, body={"memberships": None})) == ROOM
 
 
+@pytest.mark.parametrize("before, moved, members", [
+    ({}, {BOT: ["join", 5], ALICE: ["join", 6]}, None),
+    ({ROOM: {BOT}}, {BOT: ["leave", 5]}, None),
+    ({ROOM: {BOT}}, {ALICE: ["join", 6]}, [ALICE]),
+])  # fmt: skip
+def test_a_state_resolution_brings_members_near_or_away(
+    before: dict[int, set[str]], moved: dict[str, Any], members: list[str] | None
+) -> None:
+    resolved = Seen(1, Kind.ROOM, ROOM, None, body={"memberships": moved})
+    for encryption in (True, False):
+        service = interest(encryption=encryption, joined={room: set(users) for room, users in before.items()})
+        was_in = service.is_in(ROOM)
+        service.fold(resolved)
+        told = service.nearing(resolved, was_in)
+        if encryption:
+            assert told is not None and (told.kind, told.room_nid) == (Kind.DEVICE_LIST, ROOM)
+            assert told.body == {"nearing": members}
+        else:
+            assert told is None
+
+
+def test_who_moves_in_rooms_that_are_no_concern_is_near_to_nobody() -> None:
+    service = interest()
+    resolved = Seen(1, Kind.ROOM, ROOM, None, body={"memberships": {ALICE: ["join", 6]}})
+    service.fold(resolved)
+    assert service.nearing(resolved, False) is None
+    assert service.nearing(member(ROOM, ALICE, "join"), False) is None
+
+
 def aliases(**told: Any) -> Seen:
     change = Change()
     announce_aliases(change, **told)
