@@ -14,7 +14,7 @@ from tests.integration.federation.writer import Writer
 from tests.support.consistency import faults
 from tests.support.fake_server import FakeServer
 from tests.support.federation import Network
-from tests.support.homeserver import Client, Homeserver
+from tests.support.homeserver import Client, Homeserver, q
 
 V1 = "/_matrix/federation/v1"
 REJECTED = int(Flags.REJECTED)
@@ -77,6 +77,24 @@ async def test_a_ring_of_auth_events_is_not_taken(two: FakeServer, host: Homeser
     two.answers("GET", f"{V1}/event_auth/", {"auth_chain": [one, other]})
     with pytest.raises(RemoteError):
         await writer.send(one)
+
+
+async def test_what_follows_an_event_of_another_room_is_rejected(
+    writer: Writer, alice: Client, two: FakeServer
+) -> None:
+    other = await Writer(two, writer.host, RoomId(await alice.create_room(preset="public_chat"))).join()
+    elsewhere = await other.say("in another room")
+    before = await writer.extremities()
+    rejected_id = await writer.say("across", prev=[elsewhere, *sorted(before)])
+    assert writer.row(rejected_id) == (None, REJECTED)
+    assert await writer.extremities() == before
+    # Who follows it nevertheless is heard.
+    last = await writer.say("after it", prev=[rejected_id, *sorted(before)])
+    assert await writer.extremities() == {last}
+    # Whoever asks for what was before it is told nothing of the other room.
+    told = await two.ask("one.test", "GET", f"/_matrix/federation/v1/backfill/{q(writer.room)}?v={q(last)}&limit=100")
+    assert {pdu["room_id"] for pdu in told.json["pdus"] if "room_id" in pdu} == {writer.room}
+    assert "in another room" not in str(told.json)
 
 
 async def test_a_second_create_event_is_rejected(writer: Writer) -> None:

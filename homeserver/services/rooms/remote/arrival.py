@@ -1,6 +1,6 @@
 """An event of another server that has all that it takes to be decided, and what becomes of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -56,6 +56,13 @@ def rejected(error: AuthRuleFailed) -> Verdict:
 
 def soft_failed(error: AuthRuleFailed) -> Verdict:
     return Verdict(Outcome.SOFT_FAILED, str(error))
+
+
+def of_one_room(prev: Iterable[StoredEvent], room_nid: int) -> Verdict:
+    """Not accepted, if what the event follows is of another room: no state could be before it."""
+    if all(stored.room_nid == room_nid for stored in prev):
+        return ACCEPTED
+    return Verdict(Outcome.REJECTED, "it follows an event of another room")
 
 
 def verdict_of(stored: StoredEvent) -> Verdict:

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from federation.outbound.errors import RemoteError
 from homeserver.services.rooms.heads import Heads
-from homeserver.services.rooms.remote.arrival import ACCEPTED, Arrival, Verdict, rejected
+from homeserver.services.rooms.remote.arrival import ACCEPTED, Arrival, Verdict, of_one_room, rejected
 from homeserver.services.rooms.remote.claims import Claims
 from homeserver.services.rooms.remote.gathering import Budget, Gathering
 from homeserver.services.rooms.remote.judging import (
@@ -81,7 +81,9 @@ class Historic:
         before = await parts.states.resolve(settled.head, base, states or [difference(base, {})])
         before = (await parts.claims.add(settled.head, base, arrival, before)).before
         judged_by = await parts.states.events_of(base, before, keys_judging(event))
-        verdict = _judge(arrival, judged_by)
+        verdict = of_one_room(prev.values(), budget.room_nid)
+        if verdict is ACCEPTED:
+            verdict = _judge(arrival, judged_by)
         nid = known.nid if known is not None else await self._number(arrival)
         placed = Placed(
             arrival=arrival,

@@ -25,6 +25,7 @@ from homeserver.services.rooms.remote.arrival import (
     Arrival,
     Outcome,
     Verdict,
+    of_one_room,
     rejected,
     soft_failed,
     verdict_of,
@@ -233,7 +234,7 @@ class Placing:
         claimed = await self._claims.add(head, head.state, arrival, before)
         before = claimed.before
         judged_by = await self._states.events_of(head.state, before, keys_judging(event))
-        verdict = by_auth
+        verdict = by_auth if by_auth is not ACCEPTED else of_one_room(prev.values(), head.room_nid)
         if verdict is ACCEPTED:
             verdict = await self._judge(arrival, head, before, judged_by)
         if strict and verdict is not ACCEPTED:
