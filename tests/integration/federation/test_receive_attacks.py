@@ -181,7 +181,7 @@ async def _speaking(process: Homeserver, room: RoomId, two: FakeServer, *, joine
     checks = process.server.rooms.remote.checks
 
     class Trusting:
-        async def check_events(self, pdus: list[object], version: object) -> list[None]:
+        async def check_events(self, pdus: list[object], version: object, *signed: object) -> list[None]:
             return [None] * len(pdus)
 
     checks._signatures = Trusting()  # type: ignore[assignment]
