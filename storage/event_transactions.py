@@ -67,18 +67,6 @@ def find_keys(cur: Cursor, nids: list[int]) -> dict[int, TransactionKey]:
     return {row[0]: TransactionKey(*row[1:]) for row in cur}
 
 
-def find_transaction_ids(cur: Cursor, user_id: str, device: str, nids: list[int]) -> dict[int, str]:
-    """The transaction ids under which the device sent those of the events that it sent."""
-    cur.execute(
-        Often(
-            "SELECT event_nid, transaction_id FROM event_transactions"
-            " WHERE event_nid = ANY(%s) AND user_id = %s AND device = %s"
-        ),
-        (nids, user_id, device),
-    )
-    return dict(cur.fetchall())
-
-
 def trim(cur: Cursor, now_ms: int, limit: int = 5_000) -> int:
     """Deletes those older than KEEP_MS, at most `limit`; gives how many."""
     cur.execute(

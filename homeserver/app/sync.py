@@ -65,10 +65,10 @@ def build_sync(core: Core, users: Users, rooms: Rooms, encryption: Encryption, b
         rooms=_room_parts(core, rooms, bundles),
         sources=UserSources(
             inbox=Inbox(database=storage.database, stream=storage.stream),
-            room_account_data=account_data.of_rooms,
+            account_data=account_data.add,
             ignored=users.ignored.of,
             key_counts=devices.add_counts,
-            others=(account_data.add, presence.add, devices.add),
+            others=(presence.add, devices.add),
         ),
         clock=clock,
     )

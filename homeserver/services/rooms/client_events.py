@@ -9,14 +9,13 @@ from typing import Protocol, Self
 from attrs import evolve, frozen
 
 from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.sent_ids import transaction_ids
 from homeserver.services.rooms.serialise import Around, event_bytes, load_around
 from homeserver.services.rooms.visibility import Seen
 from homeserver.web.call import Requester
 from matrix.events import Json
 from matrix.ids import UserId
-from storage import event_transactions
 from storage.database import Database
-from storage.event_transactions import KEEP_MS, NO_TRANSACTION
 from storage.events import Events, StoredEvent
 
 
@@ -49,7 +48,9 @@ class ClientEvents:
         """Each event as JSON, with its room's id, in their order."""
         around = evolve(
             await self._around(seen.events),
-            transaction_ids=await self._own(reader, seen.events),
+            transaction_ids=await transaction_ids(
+                self._database, reader.user_id, reader.device_key, seen.events, self._clock.now_ms()
+            ),
             memberships=seen.memberships,
             membership=seen.membership,
             bundles=await self._bundles(reader.user_id, [one for one in seen.events if one.has_children is not False]),
@@ -64,19 +65,3 @@ class ClientEvents:
     async def _around(self, events: Iterable[StoredEvent]) -> Around:
         beside = await load_around(self._events, events)
         return Around(now_ms=self._clock.now_ms(), with_room_id=True, replaced=beside, redactions=beside)
-
-    async def _own(self, reader: Reader, events: Iterable[StoredEvent]) -> dict[int, str]:
-        """The transaction ids of what the reader's device sent."""
-        own = [stored for stored in events if stored.event.sender == reader.user_id]
-        unknown = {stored.nid: stored for stored in own if stored.sent_by is None}
-        if unknown:
-            forgotten_ms = self._clock.now_ms() - KEEP_MS
-            asked = [nid for nid, stored in unknown.items() if stored.event.origin_server_ts > forgotten_ms]
-            keys = await self._database.read(event_transactions.find_keys, asked) if asked else {}
-            for nid, stored in unknown.items():
-                stored.sent_by = keys.get(nid, NO_TRANSACTION)
-        return {
-            stored.nid: stored.sent_by.transaction_id
-            for stored in own
-            if stored.sent_by is not None and stored.sent_by.device == reader.device_key
-        }

@@ -31,7 +31,7 @@ from storage import event_transactions
 from storage.change import AlreadyThere, Change, Entry, HeadMoved, Kind
 from storage.commit import Committer
 from storage.database import Database
-from storage.event_transactions import TransactionKey
+from storage.event_transactions import NO_TRANSACTION, TransactionKey
 from storage.events import EventRow, Events, StoredEvent
 from storage.interning import EVENT_BLOCK, ROOM_BLOCK, Nids, StateKeys
 from storage.rooms import ADD_ROOM
@@ -319,6 +319,7 @@ class Intake:
         entry = Entry(Kind.EVENT, head.room_nid, event.state_key if event.type == "m.room.member" else None, position=0)
         replaces = head.state.get(event.key) if event.is_state else None
         stored = StoredEvent(nid, head.room_nid, event, entry, replaces=replaces, has_children=False)
+        stored.sent_by = NO_TRANSACTION  # unless it turns out otherwise
         if event.redacts is not None:
             await self._changes.apply_redaction(change, stored, event.redacts, judged_by)
         entry.body = self._events.remember(stored)

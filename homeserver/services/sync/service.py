@@ -42,10 +42,10 @@ class UserSource(Protocol):
     def __call__(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> Awaitable[None]: ...
 
 
-class RoomAccountData(Protocol):
-    """The user's account data of rooms that is to be told, as ready events by room id."""
+class AccountData(Protocol):
+    """The user's account data: fills the global ones in, and gives those of rooms, as ready events by room id."""
 
-    def __call__(self, window: Window) -> Awaitable[Mapping[str, list[bytes]]]: ...
+    def __call__(self, window: Window, answer: Answer) -> Awaitable[Mapping[str, list[bytes]]]: ...
 
 
 class KeyCounts(Protocol):
@@ -63,7 +63,7 @@ class UserSources:
     """`others` are asked in order."""
 
     inbox: Inbox
-    room_account_data: RoomAccountData
+    account_data: AccountData
     ignored: Ignored
     key_counts: KeyCounts
     others: Sequence[UserSource]
@@ -183,7 +183,7 @@ class Sync:
         if window.digest is not None:
             # Whatever concerns a room has an entry there: the cost does not grow with the rooms in which nothing moved.
             moved = {room_nid: rooms[room_nid] for room_nid in window.digest.rooms if room_nid in rooms}
-        account_data = await self._sources.room_account_data(window)
+        account_data = await self._sources.account_data(window, answer)
         also = await self._chosen.numbers(account_data) if account_data else set[int]()
         moved = moved | {room_nid: rooms[room_nid] for room_nid in also if room_nid in rooms}
         by_membership = _by_membership(await self._as_of.memberships(moved, window.upto), window)

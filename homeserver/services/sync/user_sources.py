@@ -31,29 +31,30 @@ class PushRulesOf(Protocol):
 
 
 class AccountDataSource:
-    """Global account data by `add`, that of rooms by `of_rooms`."""
+    """All of a user's account data with one look."""
 
     def __init__(self, *, database: Database, stream: Stream, push_rules_of: PushRulesOf) -> None:
         self._database = database
         self._stream = stream
         self._push_rules_of = push_rules_of
 
-    async def add(self, window: Window, rooms: RoomsOfUser, answer: Answer) -> None:
-        wanted = window.request.filter.account_data
-        for _, event_type, content in [row for row in await self._changed(window) if not row[0]]:
-            if wanted.allows(event_type, None):
+    async def add(self, window: Window, answer: Answer) -> dict[str, list[bytes]]:
+        """Puts the global ones into the answer, and gives those of rooms, as ready events by room id."""
+        by_room: dict[str, list[bytes]] = {}
+        of_rooms, wanted = window.request.filter.room.account_data, window.request.filter.account_data
+        for room_id, event_type, content in await self._changed(window):
+            if room_id and of_rooms.allows(event_type, None, room_id):
+                by_room.setdefault(room_id, []).append(_event(event_type, content))
+            elif not room_id and wanted.allows(event_type, None):
                 answer.account_data.append(_event(event_type, content))
+        await self._add_push_rules(window, answer)
+        return by_room
+
+    async def _add_push_rules(self, window: Window, answer: Answer) -> None:
+        wanted = window.request.filter.account_data
         if wanted.allows("m.push_rules", None) and self._has_entry(window, Kind.PUSH_RULES):
             rules = orjson.dumps(await self._push_rules_of(window.user_id)).decode()
             answer.account_data.append(_event("m.push_rules", rules))
-
-    async def of_rooms(self, window: Window) -> dict[str, list[bytes]]:
-        wanted = window.request.filter.room.account_data
-        by_room: dict[str, list[bytes]] = {}
-        for room_id, event_type, content in await self._changed(window):
-            if room_id and wanted.allows(event_type, None, room_id):
-                by_room.setdefault(room_id, []).append(_event(event_type, content))
-        return by_room
 
     async def _changed(self, window: Window) -> Sequence[tuple[str, str, str]]:
         """(room id or "", type, content as JSON)"""

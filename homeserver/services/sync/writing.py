@@ -3,13 +3,14 @@
 Writing gives way to others every few milliseconds: an initial sync of a thousand rooms blocks nobody.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 from attrs import frozen
 
 from homeserver.runtime.clock import Clock
+from homeserver.services.rooms.sent_ids import transaction_ids
 from homeserver.services.rooms.serialise import Around, event_bytes, event_json, load_around
 from homeserver.services.sync.answer import RoomAnswer
 from homeserver.services.sync.moved import receipts_content
@@ -20,7 +21,6 @@ from matrix.events import Json
 from matrix.filters import EventFields
 from matrix.ids import UserId
 from matrix.tokens import SyncToken
-from storage import event_transactions
 from storage.database import Database
 from storage.events import Events, StoredEvent
 
@@ -102,23 +102,9 @@ class RoomWriter:
         bundles = await self._sources.bundles(
             window.user_id, [one for one in timeline if one.has_children is not False]
         )
-        return _Loaded(state=state, beside=beside, bundles=bundles, sent=await self._own(window, timeline))
-
-    async def _own(self, window: Window, timeline: Iterable[StoredEvent]) -> dict[int, str]:
-        """The transaction ids of what this device sent."""
-        sent: dict[int, str] = {}
-        unknown = []
-        for stored in timeline:
-            if stored.event.sender != window.user_id:
-                continue
-            if stored.sent_by is None:
-                unknown.append(stored.nid)
-            elif stored.sent_by.device == window.request.device_key:
-                sent[stored.nid] = stored.sent_by.transaction_id
-        if unknown:
-            query = event_transactions.find_transaction_ids
-            sent |= await self._database.read(query, window.user_id, window.request.device_key, unknown)
-        return sent
+        device = window.request.device_key
+        sent = await transaction_ids(self._database, window.user_id, device, timeline, window.now_ms)
+        return _Loaded(state=state, beside=beside, bundles=bundles, sent=sent)
 
     def _room(self, window: Window, plan: Plan, loaded: "_Loaded") -> RoomAnswer:
         request = window.request
