@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,6 +159,34 @@ def test_a_bridge_beside_a_server_is_killed_and_stopped_and_loses_nothing(
     assert "Traceback" not in (directory / "log").read_text()
 
 
+def test_hearth_is_killed_while_messages_go_both_ways_and_each_is_there_once(
+    tmp_path: Path, server: HearthProcess
+) -> None:
+    directory = begun(tmp_path, server)
+    bridge = BridgeProcess(directory)
+    alice = server.register("alice")
+    room = _joined(alice)
+    said = [f"word{number}" for number in range(24)]
+
+    def speak() -> None:
+        for text in said:
+            path = f"/rooms/{quote(room)}/send/m.room.message/{text}"
+            alice.persist("PUT", path, {"msgtype": "m.text", "body": text})
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    until(lambda: len(sent(directory)) >= 8, "some of it")
+    server.kill()
+    server.start()
+    speaker.join(PATIENCE_S)
+    reader = HttpClient(server, alice.token)
+    until(lambda: f"you said {said[-1]}" in _texts(reader, room), "the last answer")
+    assert sent(directory) == said
+    answers = [text for text in reversed(_texts(reader, room)) if text.startswith("you said")]
+    assert answers == [f"you said {text}" for text in said]
+    bridge.kill()
+
+
 def _joined(client: HttpClient) -> str:
     found: list[str] = []
 
@@ -175,5 +204,5 @@ def _send(client: HttpClient, room: str, text: str) -> None:
 
 
 def _texts(client: HttpClient, room: str) -> list[str]:
-    answer = client.must("GET", f"/rooms/{quote(room)}/messages?dir=b&limit=50")
+    answer = client.must("GET", f"/rooms/{quote(room)}/messages?dir=b&limit=100")
     return [event["content"].get("body", "") for event in answer["chunk"]]
