@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.federation.visiting import Visitor
+from tests.integration.federation.visiting import V1, V2, Visitor
+from tests.support.fake_server import event_id_of
 from tests.support.homeserver import Client, q
 
 BANNED = {"allow": ["*"], "deny": ["two.test"], "allow_ip_literals": False}
@@ -49,6 +50,40 @@ async def test_who_is_banned_cannot_send_a_leave(alice: Client, visitor: Visitor
     pdu = visitor.signed(await visitor.template("leave"))
     await ban(alice, visitor.room)
     response = await visitor.send("leave", pdu)
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+
+
+async def test_who_is_banned_cannot_send_a_knock(alice: Client, visitor: Visitor) -> None:
+    await alice.set_state(visitor.room, "m.room.join_rules", {"join_rule": "knock"})
+    pdu = visitor.signed(await visitor.template("knock"))
+    await ban(alice, visitor.room)
+    response = await visitor.send("knock", pdu, v=V1)
+    assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
+
+
+@pytest.mark.parametrize("v", [V1, V2])
+async def test_who_is_banned_invites_nobody(alice: Client, visitor: Visitor, v: str) -> None:
+    # The first version of inviting is for the first versions of rooms.
+    visitor.room = await alice.create_room(room_version="1" if v == V1 else "12")
+    await visitor.join()
+    event = visitor.signed(
+        {
+            **({"event_id": "$invite:two.test"} if v == V1 else {}),
+            "type": "m.room.member",
+            "sender": visitor.user_id,
+            "state_key": "@alice:one.test",
+            "room_id": visitor.room,
+            "content": {"membership": "invite"},
+            "depth": 9,
+            "origin_server_ts": 1,
+            "prev_events": [],
+            "auth_events": [],
+        }
+    )
+    await ban(alice, visitor.room)
+    path = f"{v}/invite/{q(visitor.room)}/{q(event_id_of(event, visitor.version))}"
+    body = event if v == V1 else {"event": event, "room_version": visitor.version, "invite_room_state": []}
+    response = await visitor.server.ask("one.test", "PUT", path, body)
     assert (response.status, response.errcode) == (403, "M_FORBIDDEN")
 
 
