@@ -129,15 +129,25 @@ def _overlaid(state: NidMap, key_nids: Sequence[int], nids: Sequence[int], keys:
 
 def history(cur: Cursor, room_nid: int, keys: Collection[StateKey]) -> list[tuple[StateKey, int, int | None, int]]:
     """All intervals of a few keys, oldest first: (key, since, until, event_nid)."""
+    return histories(cur, [room_nid], keys)[room_nid]
+
+
+def histories(
+    cur: Cursor, room_nids: Sequence[int], keys: Collection[StateKey]
+) -> dict[int, list[tuple[StateKey, int, int | None, int]]]:
+    """As `history`, of several rooms, by room."""
     cur.execute(
         Often(
-            "SELECT k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
+            "SELECT s.room_nid, k.type, k.state_key, s.since, s.until, s.event_nid FROM room_state s JOIN state_keys k"
             " USING (state_key_nid) JOIN unnest(%s::text[], %s::text[]) AS v (type, state_key) USING (type, state_key)"
-            f" WHERE s.room_nid = %s{_THERE} ORDER BY s.since"
+            f" WHERE s.room_nid = ANY(%s){_THERE} ORDER BY s.since"
         ),
-        ([key[0] for key in keys], [key[1] for key in keys], room_nid),
+        ([key[0] for key in keys], [key[1] for key in keys], list(room_nids)),
     )
-    return [((type_, state_key), since, until, nid) for type_, state_key, since, until, nid in cur]
+    found: dict[int, list[tuple[StateKey, int, int | None, int]]] = {room_nid: [] for room_nid in room_nids}
+    for room_nid, type_, state_key, since, until, nid in cur:
+        found[room_nid].append(((type_, state_key), since, until, nid))
+    return found
 
 
 def named(cur: Cursor, nids: Collection[int]) -> dict[int, StateKey]:

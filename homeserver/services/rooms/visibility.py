@@ -61,15 +61,32 @@ class Visibility:
 
     async def look(self, user_id: UserId, room_nid: int, events: Iterable[StoredEvent]) -> Seen:
         """As `filter`, with the user's memberships."""
-        wanted = [stored for stored in events if stored.visible]
-        own = (await self._members.rooms_of(user_id)).get(room_nid)
-        if own is not None and own.membership == "join" and all(one.position >= own.position for one in wanted):
-            return Seen(events=wanted, membership="join")
-        member_key = ("m.room.member", user_id)
-        histories = await self._histories(room_nid, [HISTORY_VISIBILITY, member_key])
+        return (await self.look_in_rooms(user_id, {room_nid: events}))[room_nid]
+
+    async def look_in_rooms(
+        self, user_id: UserId, events_by_room: Mapping[int, Iterable[StoredEvent]]
+    ) -> dict[int, Seen]:
+        """As `look`, in any number of rooms with one query."""
+        rooms = await self._members.rooms_of(user_id)
+        found: dict[int, Seen] = {}
+        older: dict[int, list[StoredEvent]] = {}
+        for room_nid, events in events_by_room.items():
+            wanted = [stored for stored in events if stored.visible]
+            own = rooms.get(room_nid)
+            if own is not None and own.membership == "join" and all(one.position >= own.position for one in wanted):
+                found[room_nid] = Seen(events=wanted, membership="join")
+            else:
+                older[room_nid] = wanted
+        if older:
+            histories = await self._histories(list(older), [HISTORY_VISIBILITY, ("m.room.member", user_id)])
+            for room_nid, wanted in older.items():
+                found[room_nid] = await self._judge(user_id, wanted, histories[room_nid])
+        return found
+
+    async def _judge(self, user_id: UserId, wanted: list[StoredEvent], histories: Mapping[StateKey, _History]) -> Seen:
         before = {stored.nid: _before(stored, histories) for stored in wanted if stored.position > 0}
         before |= await self._before_fetched([stored for stored in wanted if stored.position < 0], histories)
-        members = histories[member_key]
+        members = histories[("m.room.member", user_id)]
         seen = [stored for stored in wanted if _allows(stored, user_id, before[stored.nid], members)]
         return Seen(events=seen, memberships={one.nid: _membership(one, user_id, before[one.nid]) for one in seen})
 
@@ -86,14 +103,15 @@ class Visibility:
             nid: {key: events[other] for key, other in states.get(nid, {}).items() if other in events} for nid in nids
         }
 
-    async def _histories(self, room_nid: int, keys: list[StateKey]) -> dict[StateKey, _History]:
-        intervals = await self._database.read(state.history, room_nid, keys)
-        found = await self._events.get(nid for _, _, _, nid in intervals)
-        histories = {key: _History() for key in keys}
-        for key, since, _, nid in intervals:
-            if nid in found:
-                histories[key].since.append(since)
-                histories[key].events.append(found[nid])
+    async def _histories(self, room_nids: list[int], keys: list[StateKey]) -> dict[int, dict[StateKey, _History]]:
+        by_room = await self._database.read(state.histories, room_nids, keys)
+        found = await self._events.get(nid for intervals in by_room.values() for _, _, _, nid in intervals)
+        histories = {room_nid: {key: _History() for key in keys} for room_nid in room_nids}
+        for room_nid, intervals in by_room.items():
+            for key, since, _, nid in intervals:
+                if nid in found:
+                    histories[room_nid][key].since.append(since)
+                    histories[room_nid][key].events.append(found[nid])
         return histories
 
 

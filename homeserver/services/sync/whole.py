@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from homeserver.runtime.clock import Clock
 from homeserver.services.rooms.heads import Head, Heads
-from homeserver.services.rooms.visibility import Visibility
+from homeserver.services.rooms.visibility import Seen, Visibility
 from homeserver.services.sync.as_of import AsOf
 from homeserver.services.sync.lazy_members import LazyMembers
 from homeserver.services.sync.moved import RoomMoved
@@ -46,19 +46,20 @@ class WholeRooms:
         """As the rooms are at the window's end. `moved` has what is beside their events."""
         heads = await self._heads.get_many(rooms)
         recent = await self._newest(window, list(heads))
+        newest = {room_nid: events for room_nid, (events, _) in recent.items()}
+        seen = await self._visibility.look_in_rooms(window.user_id, newest)
         plans = []
         slices = Slices(self._clock)
         for room_nid, head in heads.items():
             plan = Plan(room_nid, head.room_id, rooms[room_nid], moved.get(room_nid, RoomMoved()), whole=True)
-            await self._fill(window, plan, head, *recent[room_nid])
+            await self._fill(window, plan, head, *recent[room_nid], seen[room_nid])
             plans.append(plan)
             await slices.give_way()
         return plans
 
     async def _fill(
-        self, window: Window, plan: Plan, head: Head, events: Sequence[StoredEvent], has_more: bool
+        self, window: Window, plan: Plan, head: Head, events: Sequence[StoredEvent], has_more: bool, seen: Seen
     ) -> None:
-        seen = await self._visibility.look(window.user_id, plan.room_nid, events)
         unbroken_events = unbroken(events, seen.events)
         plan.state = await self._as_of.state(head, window.upto)
         if not window.request.use_state_after:
