@@ -205,7 +205,8 @@ class Transactions:
             nonlocal results, left
             results, left = await self._pdus.follow(transaction.origin, rooms)
 
-        await together((self._edus.receive(transaction.origin, transaction.edus), follow()))
+        edus = [self._edus.receive(transaction.origin, transaction.edus)] if transaction.edus else []
+        await together((*edus, follow()))
         if not left:
             return _answer_of(results)
         return await self._answer(evolve(transaction, edus=()), left, results)
