@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import define, frozen
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import execute_values
 
 from storage.bridges import bridge_text
 
@@ -25,48 +24,65 @@ class Accepted:
     key: str | None = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Waiting:
-    """What stands in a queue. `begun_ms`: when it was first tried, if it was."""
+    """What stands in a queue. `begun_ms`: when it was first tried, if it was. `is_gone`: it was deleted already, with
+    the writing of what it became."""
 
     seq: int
     queue: str
     source: int
     payload: dict[str, Any]
     accepted_ms: int
-    attempts: int
-    begun_ms: int | None
+    attempts: int = 0
+    begun_ms: int | None = None
+    is_gone: bool = False
 
 
-def accept(cur: Cursor, bridge: str, items: Sequence[Accepted], now_ms: int, *, once: str | None = None) -> set[str]:
-    """Puts the items at the ends of their queues; gives the queues. `once`: a key for all of them together."""
-    if once is not None and once not in _take(cur, bridge, [once], now_ms):
-        return set()
-    new = _take(cur, bridge, sorted({item.key for item in items if item.key is not None}), now_ms)
-    rows, seen = [], set[str]()
-    for item in items:
-        if item.key is not None:
-            if item.key not in new or item.key in seen:
-                continue
-            seen.add(item.key)
-        rows.append((bridge, item.queue, item.source, bridge_text(item.payload), now_ms))
-    if rows:
-        execute_values(
-            cur, "INSERT INTO bridge_inbox (bridge, queue, source, payload, accepted_ms) VALUES %s", rows, page_size=500
-        )
-    return {row[1] for row in rows}
+_ACCEPT = """
+WITH taken AS (
+    INSERT INTO bridge_taken (bridge, key, at_ms)
+    SELECT %(bridge)s, key, %(now_ms)s FROM unnest(%(new_keys)s::text[]) AS key
+    ON CONFLICT DO NOTHING RETURNING key
+), added AS (
+    INSERT INTO bridge_inbox (bridge, queue, source, payload, accepted_ms)
+    SELECT %(bridge)s, item.queue, item.source, item.payload, %(now_ms)s
+    FROM unnest(%(queues)s::text[], %(sources)s::smallint[], %(payloads)s::text[], %(keys)s::text[])
+        WITH ORDINALITY AS item (queue, source, payload, key, number)
+    WHERE item.key IS NULL OR item.key IN (SELECT taken.key FROM taken)
+    ORDER BY item.number RETURNING seq
+)
+SELECT (SELECT array_agg(key) FROM taken), (SELECT array_agg(seq ORDER BY seq) FROM added)
+"""
 
 
-def _take(cur: Cursor, bridge: str, keys: list[str], now_ms: int) -> set[str]:
-    """Those of the keys that are new."""
-    if not keys:
-        return set()
-    cur.execute(
-        "INSERT INTO bridge_taken (bridge, key, at_ms) SELECT %s, key, %s FROM unnest(%s::text[]) AS key"
-        " ON CONFLICT DO NOTHING RETURNING key",
-        (bridge, now_ms, keys),
-    )
-    return {key for (key,) in cur}
+def accept(
+    cur: Cursor, bridge: str, items: Sequence[Accepted], now_ms: int, *, once: str | None = None
+) -> list[Waiting]:
+    """Puts the items at the ends of their queues; gives those that were not taken before. One statement.
+
+    `once`: a key for all of them together, in place of their own.
+    """
+    items = items if once is not None else _first_of_each_key(items)
+    keys = [once or item.key for item in items]
+    texts = [bridge_text(item.payload) for item in items]
+    given: dict[str, Any] = {"bridge": bridge, "now_ms": now_ms, "keys": keys, "payloads": texts}
+    given["new_keys"] = sorted({key for key in keys if key is not None})
+    given |= {"queues": [item.queue for item in items], "sources": [item.source for item in items]}
+    cur.execute(_ACCEPT, given)
+    row = cur.fetchone()
+    assert row is not None
+    taken, seqs = set(row[0] or ()), row[1] or ()
+    new = [each for each in zip(items, keys, texts, strict=True) if each[1] is None or each[1] in taken]
+    return [
+        Waiting(seq=seq, queue=item.queue, source=item.source, payload=orjson.loads(text), accepted_ms=now_ms)
+        for seq, (item, _, text) in zip(seqs, new, strict=True)
+    ]
+
+
+def _first_of_each_key(items: Sequence[Accepted]) -> Sequence[Accepted]:
+    first = {item.key: item for item in reversed(items)}
+    return [item for item in items if item.key is None or first[item.key] is item]
 
 
 def queues(cur: Cursor, bridge: str) -> list[str]:
@@ -104,12 +120,17 @@ def waiting(cur: Cursor, bridge: str, queue: str, limit: int) -> list[Waiting]:
     ]
 
 
-def begin(cur: Cursor, bridge: str, seq: int, now_ms: int) -> None:
-    """It is being sent from now on."""
+def begin(cur: Cursor, bridge: str, seq: int, event_id: str, now_ms: int) -> bool:
+    """Is the event on the network already? If not, it is noted that it is being sent from now on. One statement."""
     cur.execute(
-        "UPDATE bridge_inbox SET begun_ms = coalesce(begun_ms, %s) WHERE bridge = %s AND seq = %s",
-        (now_ms, bridge, seq),
+        "WITH known AS (SELECT FROM bridge_messages WHERE bridge = %(bridge)s AND event_id = %(event_id)s LIMIT 1),"
+        " begun AS (UPDATE bridge_inbox SET begun_ms = coalesce(begun_ms, %(now_ms)s)"
+        " WHERE bridge = %(bridge)s AND seq = %(seq)s AND NOT EXISTS (SELECT FROM known))"
+        " SELECT EXISTS (SELECT FROM known)",
+        {"bridge": bridge, "event_id": event_id, "now_ms": now_ms, "seq": seq},
     )
+    row = cur.fetchone()
+    return row is not None and bool(row[0])
 
 
 def count_attempt(cur: Cursor, bridge: str, seq: int) -> None:
@@ -119,14 +140,6 @@ def count_attempt(cur: Cursor, bridge: str, seq: int) -> None:
 def delete(cur: Cursor, bridge: str, seq: int) -> None:
     """It is done."""
     cur.execute("DELETE FROM bridge_inbox WHERE bridge = %s AND seq = %s", (bridge, seq))
-
-
-def move(cur: Cursor, bridge: str, queue: str, to: str) -> None:
-    """What waits in one queue waits in the other, behind what is there."""
-    cur.execute(
-        "UPDATE bridge_inbox SET queue = %s, seq = nextval('bridge_inbox_seq_seq') WHERE bridge = %s AND queue = %s",
-        (to, bridge, queue),
-    )
 
 
 def trim_taken(cur: Cursor, bridge: str, now_ms: int, limit: int = 10_000) -> int:

@@ -57,8 +57,15 @@ def _message(row: tuple[Any, ...]) -> MessageRow:
 AT_ONCE = 100
 
 
-def put_messages(cur: Cursor, bridge: str, rows: Sequence[MessageRow]) -> None:
-    """New ones, or known ones as they are now. One statement for each AT_ONCE."""
+_DONE = "WITH done AS (DELETE FROM bridge_inbox WHERE bridge = %s AND seq = %s) "
+
+
+def put_messages(cur: Cursor, bridge: str, rows: Sequence[MessageRow], done: int | None = None) -> None:
+    """New ones, or known ones as they are now; what they came from is `done` and leaves the inbox with that.
+
+    One statement for each AT_ONCE.
+    """
+    leaving = "" if done is None else cur.mogrify(_DONE, (bridge, done)).decode().replace("%", "%%")
     values = []
     for row in rows:
         cells = [getattr(row, name) for name in _COLUMNS]
@@ -66,7 +73,7 @@ def put_messages(cur: Cursor, bridge: str, rows: Sequence[MessageRow]) -> None:
         cells[-1] = None if row.actions is None else orjson.dumps(row.actions).decode()
         values.append((bridge, *cells))
     if values:
-        execute_values(cur, _PUT, values, page_size=AT_ONCE)
+        execute_values(cur, leaving + _PUT, values, page_size=AT_ONCE)
 
 
 def message(cur: Cursor, bridge: str, channel_id: str, message_id: str) -> list[MessageRow]:

@@ -157,7 +157,8 @@ class RunningBridge:
                 portal = self._portals.of_room(room_id)
                 queue = room_id if portal is None else portal.channel_id
                 items.append(Accepted(queue=queue, source=MATRIX, payload=event))
-        await self._inbox.accept(items, once=f"transaction {txn_id}")
+        if items:
+            await self._inbox.accept(items, once=f"transaction {txn_id}")
         for event in ephemeral:
             self._passing.take(event)
 

@@ -1,14 +1,17 @@
 """What was accepted and is to be bridged: durable, one at a time in each queue, in order, both directions together.
 
-A worker takes the first of its queue, has it handled, deletes it, and takes the next. Killed in between, the next
-process handles the same again: every handler must find out what of its work is done already. What cannot be done now
-(the network or the homeserver is down) waits with all that is behind it; what can never be done is given up, and its
-writer told. Queues do not wait for each other, up to turns.CONCURRENT of them.
+A worker takes the first of its queue, has it handled, deletes it (or its handler does, with the writing of what it
+became), and takes the next. Killed in between, the next process handles the same again: every handler must find out
+what of its work is done already. While a worker holds all that waits in its queue, what is accepted goes straight to
+it. What cannot be done now (the network or the homeserver is down) waits with all that is behind it; what can never be
+done is given up, and its writer told. Queues do not wait for each other, up to turns.CONCURRENT of them.
 """
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 
@@ -24,7 +27,7 @@ from storage.bridges_inbox import OWN, Accepted, Waiting
 from storage.bridges_store import Store
 from storage.database import CommitUnknown, DatabaseDown
 
-# So many are read at once.
+# So many are held at once.
 _BATCH = 50
 # A call that hangs must not hold its channel for ever; an upload of a large file may take this long.
 _CALL_S = 900.0
@@ -42,6 +45,16 @@ _LATER = (Temporary, HomeserverDown, DatabaseDown, CommitUnknown, TimeoutError, 
 logger = logging.getLogger(__name__)
 
 
+@define
+class _Queue:
+    """One that runs. `is_whole`: what is `held` is all that waits; else `has_more` says that something came since it
+    was last read."""
+
+    held: deque[Waiting] = field(factory=deque)
+    is_whole: bool = False
+    has_more: bool = False
+
+
 class Inbox:
     """`handle` bridges one; `give_up` tells people that it could not be."""
 
@@ -52,8 +65,9 @@ class Inbox:
         self._store, self._clock, self._tasks = store, clock, tasks
         self._handle, self._give_up = handle, give_up
         self._turns = turns
-        # A queue that runs, and whether something came to it since its worker last looked.
-        self._running: dict[str, bool] = {}
+        self._running: dict[str, _Queue] = {}
+        # What waited before this process began is known.
+        self._has_started = False
         self._pauses: dict[str, tuple[IDelayedCall, Deferred[None]]] = {}
         self._idle: list[Deferred[None]] = []
         self._is_stopping = False
@@ -66,8 +80,14 @@ class Inbox:
 
     async def accept(self, items: Sequence[Accepted], *, once: str | None = None) -> None:
         """Durable when it returns. `once`: a key for all of them together, as each may have one."""
-        for queue in await self._store.run(rows.accept, items, self._clock.now_ms(), once=once):
-            self.wake(queue)
+        is_repeatable = once is not None or all(item.key is not None for item in items)
+        # What has a key may be written twice.
+        door = self._store.read if is_repeatable else self._store.run
+        new: dict[str, list[Waiting]] = {item.queue: [] for item in items}
+        for each in await door(rows.accept, items, self._clock.now_ms(), once=once):
+            new[each.queue].append(each)
+        for queue, came in new.items():
+            self._wake(queue, came)
         for queue in {item.queue for item in items if item.source != OWN}:
             self._turns.hurry(queue)
 
@@ -80,20 +100,28 @@ class Inbox:
     async def start(self) -> None:
         """Goes on with what waits."""
         for queue in await self._store.read(rows.queues):
-            self.wake(queue)
+            self._wake(queue, [])
+        self._has_started = True
 
     def stop(self) -> None:
         """Nothing more is begun; what runs may end."""
         self._is_stopping = True
         self.hurry()
 
-    def wake(self, queue: str) -> None:
-        """Something came to the queue."""
-        if queue in self._running:
-            self._running[queue] = True
-        elif not self._is_stopping:
-            self._running[queue] = False
-            self._tasks.background("bridge.queue", self._run(queue))
+    def _wake(self, name: str, came: Sequence[Waiting]) -> None:
+        """These came to the queue; none: nobody knows."""
+        if self._is_stopping:
+            return
+        running = self._running.get(name)
+        # Nothing else waits in a queue that does not run.
+        queue = running or _Queue(is_whole=self._has_started)
+        if queue.is_whole and came and len(queue.held) + len(came) <= _BATCH:
+            queue.held += came
+        else:
+            queue.is_whole, queue.has_more = False, True
+        if running is None:
+            self._running[name] = queue
+            self._tasks.background("bridge.queue", self._run(name, queue))
 
     def hurry(self, queue: str | None = None) -> None:
         """What waits for somebody to work again tries now: they do, or it is time to stop."""
@@ -110,33 +138,36 @@ class Inbox:
             self._idle.append(waiting)
             await waiting
 
-    async def _run(self, queue: str) -> None:
+    async def _run(self, name: str, queue: _Queue) -> None:
         try:
-            while not self._is_stopping:
-                self._running[queue] = False
+            while not self._is_stopping and (queue.held or not queue.is_whole):
                 try:
-                    is_empty = await self._work_off(queue)
-                except (DatabaseDown, CommitUnknown) as error:
-                    logger.warning("%s waits for the database: %s", queue, error)
-                    await self._pause(queue, _DATABASE_PAUSE_S)
+                    await self._work_off(name, queue)
                     continue
-                if is_empty and not self._running[queue]:
-                    return
+                except CancelledError:
+                    raise
+                except (DatabaseDown, CommitUnknown) as error:
+                    logger.warning("%s waits for the database: %s", name, error)
+                except Exception:
+                    logger.exception("%s is read anew", name)
+                queue.held.clear()
+                queue.is_whole = False
+                await self._pause(name, _DATABASE_PAUSE_S)
         finally:
-            del self._running[queue]
+            del self._running[name]
             if not self._running:
                 waiting, self._idle = self._idle, []
                 for one in waiting:
                     one.callback(None)
 
-    async def _work_off(self, queue: str) -> bool:
-        """The first of the queue; was there nothing?"""
-        batch = await self._store.read(rows.waiting, queue, _BATCH)
-        for item in batch:
-            if self._is_stopping:
-                break
-            await self._finish(item)
-        return not batch
+    async def _work_off(self, name: str, queue: _Queue) -> None:
+        """The first of the queue."""
+        if not queue.held:
+            queue.has_more = False
+            queue.held += await self._store.read(rows.waiting, name, _BATCH)
+            queue.is_whole = len(queue.held) < _BATCH and not queue.has_more
+        while queue.held and not self._is_stopping:
+            await self._finish(queue.held.popleft())
 
     async def _finish(self, item: Waiting) -> None:
         """Until it is done, or given up, or the process stops."""
@@ -176,7 +207,8 @@ class Inbox:
             await self._handle(item)
         else:
             await self._clock.timeout(self._handle(item), _CALL_S)
-        await self._store.read(rows.delete, item.seq)
+        if not item.is_gone:
+            await self._store.read(rows.delete, item.seq)
         self._handled.labels("done").inc()
         self._delay.observe(max(0, self._clock.now_ms() - item.accepted_ms) / 1000)
 

@@ -11,6 +11,7 @@ from appservice.bridges.core.context import Context
 from appservice.bridges.core.ids import ChannelId, LoginId, MessageId, PartId, PersonId, ThreadId
 from appservice.bridges.core.outgoing import MessageRef
 from storage import bridges_messages as rows
+from storage.bridges_inbox import Waiting
 from storage.bridges_messages import MessageRow
 
 JsonDict = dict[str, Any]
@@ -47,10 +48,14 @@ class MessageMap:
         found = await self.of_message(channel, message)
         return ref_of(found[:1]) if found else None
 
-    async def put(self, *messages: MessageRow) -> None:
+    async def put(self, *messages: MessageRow, done: Waiting | None = None) -> None:
+        """`done`: of what they are all that there was to be done."""
         # One statement: a message has few parts.
         one_statement = len(messages) <= rows.AT_ONCE
-        await (self._store.read if one_statement else self._store.run)(rows.put_messages, messages)
+        door = self._store.read if one_statement else self._store.run
+        await door(rows.put_messages, messages, None if done is None else done.seq)
+        if done is not None:
+            done.is_gone = True
 
 
 def ref_of(found: Sequence[MessageRow]) -> MessageRef:

@@ -25,6 +25,7 @@ from homeserver.runtime.caches import Lru
 from matrix.ids import UserId
 from storage import bridges_messages as rows
 from storage.bridges import PortalRow
+from storage.bridges_inbox import Waiting
 from storage.bridges_messages import MessageRow, ThreadRow
 
 JsonDict = dict[str, Any]
@@ -72,8 +73,8 @@ class MessagesIn:
         self._last_in_thread: Lru[tuple[str, str], str] = Lru("bridge_threads", _THREADS_REMEMBERED)
         self._bridged = context.metrics.counter("bridge_messages", "Messages bridged", ["direction", "kind"])
 
-    async def add(self, portal: PortalRow, message: Message) -> bool:
-        """Shows a new message; was it new? A known one of another version is an edit."""
+    async def add(self, portal: PortalRow, message: Message, item: Waiting | None = None) -> bool:
+        """Shows a new message; was it new? A known one of another version is an edit. `item`: of what it is all."""
         known = await self._map.all_parts(message.channel, message.id)
         if known:
             await self._again(portal, message, known)
@@ -93,7 +94,7 @@ class MessagesIn:
             found.append(self._row(message, shown, actor.user_id, event_id))
         if not found:
             return False
-        await self._map.put(*found)
+        await self._map.put(*found, done=item)
         await self._note_thread(message, found)
         self._bridged.labels("in", "message").inc()
         return True

@@ -51,13 +51,10 @@ class MessagesOut:
 
     async def send(self, portal: PortalRow, event: JsonDict, item: Waiting) -> None:
         """A message, sticker or poll."""
-        event_id = event["event_id"]
-        if await self._map.of_event(event_id):
+        now_ms = self._context.clock.now_ms()
+        if await self._context.store.read(bridges_inbox.begin, item.seq, event["event_id"], now_ms):
             return
         author = await self._authors.of(event["sender"], portal.room_id)
-        await self._send(portal, event, item, author)
-
-    async def _send(self, portal: PortalRow, event: JsonDict, item: Waiting, author: Author) -> None:
         async with AsyncExitStack() as stack:
             message = await self._outgoing(portal, event, event["content"], author, stack)
             sent = None
@@ -66,17 +63,17 @@ class MessagesOut:
             if begun_ms is not None:
                 sent = await self._context.network.find_sent(message, begun_ms)
             if sent is None:
-                now_ms = self._context.clock.now_ms()
-                await self._context.store.read(bridges_inbox.begin, item.seq, now_ms)
                 self._begun_ms.set(item.seq, begun_ms or now_ms)
                 sent = await self._context.network.send(message)
-        await self._note(portal, event, message, sent)
+        await self._note(portal, event, message, sent, item)
         self._bridged.labels("out", "message").inc()
 
-    async def _note(self, portal: PortalRow, event: JsonDict, message: OutgoingMessage, sent: Sent) -> None:
+    async def _note(
+        self, portal: PortalRow, event: JsonDict, message: OutgoingMessage, sent: Sent, item: Waiting
+    ) -> None:
         known_thread = None if message.thread is None else message.thread.id
         thread = sent.thread or known_thread
-        await self._map.put(*self._rows(event, message, sent, thread))
+        await self._map.put(*self._rows(event, message, sent, thread), done=item)
         if thread is None or message.thread is None:
             return
         self._messages_in.saw_in_thread(portal.channel_id, thread, event["event_id"])

@@ -76,13 +76,14 @@ class NetworkEvents:
     async def handle(self, item: Waiting) -> None:
         queue = item.payload["queue"]
         delivery = Delivery(queue=None if queue is None else ChannelId(queue), payload=item.payload["payload"])
-        for event in await self._context.network.read(delivery):
-            await self.show(event)
+        events = await self._context.network.read(delivery)
+        for event in events:
+            await self._show(event, item if len(events) == 1 else None)
 
-    async def show(self, event: RemoteEvent) -> None:
-        """One event."""
+    async def _show(self, event: RemoteEvent, item: Waiting | None) -> None:
+        """One event; of the item there is no other."""
         if isinstance(event, Message):
-            await self._message(event)
+            await self._message(event, item)
         elif isinstance(event, ChannelChanged | ChannelRemoved):
             await self._channel(event)
         elif isinstance(event, PersonChanged | SpaceChanged | SpaceRemoved | EmojiChanged):
@@ -93,7 +94,7 @@ class NetworkEvents:
             if portal is not None:
                 await self._in_portal(portal, event)
 
-    async def _message(self, message: Message) -> None:
+    async def _message(self, message: Message, item: Waiting | None) -> None:
         try:
             portal, is_new = await self._to.rooms.ensure(message.channel, is_asked=False)
         except ChannelGone:
@@ -105,7 +106,7 @@ class NetworkEvents:
         if is_new:
             await self.begin(portal)
             portal = self._to.portals.of_channel(message.channel) or portal
-        await self._to.messages.add(portal, message)
+        await self._to.messages.add(portal, message, item if not message.reactions else None)
         if message.reactions:
             await self._to.reactions.reconcile(portal, message)
         await self._to.history.saw(message)
