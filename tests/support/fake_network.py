@@ -26,6 +26,7 @@ from appservice.bridges.core.incoming import (
     Channel,
     ChannelKind,
     Delivery,
+    Echo,
     Edited,
     HistoryPage,
     Message,
@@ -117,8 +118,17 @@ class FakeNetwork:
     async def _accept(self, batch: list[tuple[ChannelId | None, str]]) -> None:
         assert self.bridge is not None
         await self._op("accept", batch)
-        await self.bridge.accept([Delivery(queue=queue, payload={"event": key}, key=key) for queue, key in batch])
+        await self.bridge.accept(
+            [Delivery(queue=queue, payload={"event": key}, key=key, echo=self._echo(key)) for queue, key in batch]
+        )
         await self.remote.after("accept")
+
+    def _echo(self, key: str) -> Echo | None:
+        """Networks that give the key back need not say what is an echo."""
+        event = self.remote.events[key]
+        if not isinstance(event, Message) or not event.is_ours or self.remote.tells_keys:
+            return None
+        return Echo(id=event.id, sent_ms=event.sent_ms, is_in_thread=event.thread is not None)
 
     async def _op(self, op: str, what: Any) -> None:
         """Each request begins so."""

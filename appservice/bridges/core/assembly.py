@@ -134,7 +134,7 @@ class Assembled:
             status=self.status,
             passing=passing,
         )
-        self.bridge.use(self.references, self.message_map)
+        self.bridge.use(self.references, self.message_map, shown.history)
         self._wire_people_facing_parts()
         self.handling = Handling(
             context=context,

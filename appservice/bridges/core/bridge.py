@@ -39,18 +39,23 @@ class RunningBridge:
     ) -> None:  # fmt: skip
         self._context, self._inbox, self._portals, self._logins = context, inbox, portals, logins
         self._notices, self._status, self._passing = notices, status, passing
+        self._history: History | None = None
         self._references: References | None = None
         self._map: MessageMap | None = None
         # What was missed is noted before anything that comes after it.
         self._noting = Linearizer()
 
-    def use(self, references: References, message_map: MessageMap) -> None:
-        """What it answers questions with."""
-        self._references, self._map = references, message_map
+    def use(self, references: References, message_map: MessageMap, history: History) -> None:
+        """What it answers questions with, and who is told of echoes."""
+        self._references, self._map, self._history = references, message_map, history
 
     # --- what comes
 
     async def accept(self, deliveries: Sequence[Delivery]) -> None:
+        kept: list[Delivery] = []
+        needless: list[Delivery] = []
+        for each in deliveries:
+            (needless if self._is_needless(each) else kept).append(each)
         items = [
             Accepted(
                 queue=each.queue or NO_CHANNEL,
@@ -58,12 +63,23 @@ class RunningBridge:
                 payload={"queue": each.queue, "payload": each.payload},
                 key=None if each.key is None else f"network {each.key}",
             )
-            for each in deliveries
+            for each in kept
         ]
         if self._noting.is_held(NO_CHANNEL):
             async with self._noting.of(NO_CHANNEL):
                 pass
-        await self._inbox.accept(items)
+        if items:
+            await self._inbox.accept(items)
+        for each in needless:
+            # It says nothing new, but that what came before it has come.
+            if each.queue and each.echo is not None and not each.echo.is_in_thread:
+                assert self._history is not None
+                await self._history.saw(each.queue, each.echo.id, each.echo.sent_ms)
+
+    def _is_needless(self, delivery: Delivery) -> bool:
+        """An echo; where the channel was gone it says that it is back."""
+        portal = None if delivery.echo is None else self._portals.of_channel(delivery.queue or NO_CHANNEL)
+        return portal is not None and "gone" not in portal.shown
 
     def typing(self, channel: ChannelId, person: PersonId, is_typing: bool = True) -> None:
         self._passing.typing(channel, person, is_typing)

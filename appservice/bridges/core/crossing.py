@@ -13,11 +13,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from homeserver.runtime.clock import as_deferred
 
@@ -67,6 +69,17 @@ class Crossing:
     def in_loop(self, function: Callable[..., object], *args: object) -> None:
         """Calls a function in the loop's thread."""
         self._loop.call_soon_threadsafe(function, *args)
+
+
+@implementer(IReactorFromThreads)
+class LoopFromThreads:
+    """What threads call in the thread of an asyncioreactor, by its loop: the reactor itself makes a timer for each."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        self._loop.call_soon_threadsafe(partial(callable, *args, **kwargs))
 
 
 class LoopThread:

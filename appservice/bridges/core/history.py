@@ -68,14 +68,13 @@ class History:
         at = (newest[-1].id, newest[-1].sent_ms) if newest else (marks.BEGINNING, 0)
         await self._context.store.run(marks.begin, channel, *at, now_ms)
 
-    async def saw(self, message: Message) -> None:
-        """It has come by itself."""
-        if message.thread is None:
-            count = self._unmarked.get(message.channel, 0) + 1
-            if count >= _MARK_EVERY:
-                await self._context.store.run(marks.saw, message.channel, message.id, message.sent_ms)
-                count = 0
-            self._unmarked[message.channel] = count
+    async def saw(self, channel: ChannelId, message: MessageId, sent_ms: int) -> None:
+        """It has come by itself, in no thread."""
+        count = self._unmarked.get(channel, 0) + 1
+        if count >= _MARK_EVERY:
+            await self._context.store.run(marks.saw, channel, message, sent_ms)
+            count = 0
+        self._unmarked[channel] = count
 
     async def _move(self, channel: ChannelId, newest: Message) -> None:
         await self._context.store.run(marks.move, channel, newest.id, newest.sent_ms)

@@ -370,17 +370,27 @@ RemoteEvent = (
 
 
 @frozen(kw_only=True)
+class Echo:
+    """A message comes back that the bridge itself wrote, by no login."""
+
+    id: MessageId
+    sent_ms: int
+    is_in_thread: bool = False
+
+
+@frozen(kw_only=True)
 class Delivery:
     """What came from the network, as it came, to be made durable before it is acknowledged there.
 
     `queue` keeps the order: the channel (a thread's parent), or "" for what concerns none; see `Network.queue_of`.
     `key` is the network's id of this delivery: the same is taken once, however often it comes. `payload` is JSON, and
-    goes to `Network.read` when it is its turn, perhaps after a restart.
+    goes to `Network.read` when it is its turn, perhaps after a restart. Of an `echo` core most often has no need.
     """
 
     queue: ChannelId | None
     payload: JsonDict
     key: str | None = None
+    echo: Echo | None = None
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,8 @@ knew when it came.
 
 How one goes out: the homeserver's transaction is durable -> in the same queue -> `Network.send`. After a crash in the
 middle of that, `Network.find_sent` is asked before it is sent again. Since both directions of a portal share one queue,
-an echo is read only after `send` has returned: core knows its id by then and drops it.
+an echo is read only after `send` has returned: core knows its id by then and drops it. One that the network knows as
+such (`Delivery.echo`) core need not even keep.
 
 What fails raises one of `errors.py`. Calls are cancelled after some minutes. A queue waits for its call; queues of
 different channels run beside each other, a few dozen at a time.

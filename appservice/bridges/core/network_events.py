@@ -109,7 +109,8 @@ class NetworkEvents:
         await self._to.messages.add(portal, message, item if not message.reactions else None)
         if message.reactions:
             await self._to.reactions.reconcile(portal, message)
-        await self._to.history.saw(message)
+        if message.thread is None:
+            await self._to.history.saw(message.channel, message.id, message.sent_ms)
 
     async def complete(self, portal: PortalRow) -> None:
         """What a room that was asked for begins with; also one whose making was cut off."""

@@ -11,7 +11,7 @@ from twisted.internet.error import CannotListenError
 
 from appservice.bridges.core.assembly import Assembled, World
 from appservice.bridges.core.config_file import BridgeConfig
-from appservice.bridges.core.crossing import Crossing
+from appservice.bridges.core.crossing import Crossing, LoopFromThreads
 from appservice.bridges.core.matrix_client import Actor, HomeserverDown, MatrixRefused
 from appservice.bridges.core.package import AnyPackage, Tools
 from appservice.bridges.core.wire import TreqWire
@@ -65,7 +65,8 @@ class BridgeProcess:
         self._settings = config.settings
         self._metrics = Metrics()
         self._tasks = Tasks(clock=clock, metrics=self._metrics)
-        self._database = Database(opened.dsn, reactor=opened.reactor, threads=_THREADS)
+        threads = LoopFromThreads(asyncio.get_running_loop())
+        self._database = Database(opened.dsn, reactor=threads, threads=_THREADS)
         self._wire = TreqWire(address=config.settings.homeserver.address, reactor=opened.reactor)
         tools = tools_of(opened.reactor, clock, self._tasks, self._metrics, opened.directory, package.name)
         world = World(

@@ -96,8 +96,8 @@ def put_together(
         directory=directory,
         channels=channels,
         directs=directs,
-        clock=tools.clock,
-        tasks=tools.tasks,
+        webhooks=webhooks,
+        tools=tools,
     )
     renaming = Renaming(bridge=bridge, channels=channels, clock=tools.clock, tasks=tools.tasks)
     return Parts(

@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from appservice.bridges.core.errors import NetworkError, Temporary
-from appservice.bridges.core.ids import ChannelId, PersonId
-from appservice.bridges.core.incoming import Delivery
+from appservice.bridges.core.ids import ChannelId, MessageId, PersonId
+from appservice.bridges.core.incoming import Delivery, Echo
 from appservice.bridges.core.network import Bridge
 from appservice.bridges.core.outgoing import Presence
+from appservice.bridges.core.package import Tools
 from appservice.bridges.discord.channels import Channels
 from appservice.bridges.discord.directory import Directory
 from appservice.bridges.discord.directs import Directs
+from appservice.bridges.discord.messages import WRITTEN
 from appservice.bridges.discord.reading import IS_READ
 from appservice.bridges.discord.rest import Rest
-from homeserver.runtime.clock import Clock
-from homeserver.runtime.tasks import Tasks
+from appservice.bridges.discord.shapes import made_ms
+from appservice.bridges.discord.webhooks import Webhooks
 from storage.database import CommitUnknown, DatabaseDown
 
 Json = dict[str, Any]
@@ -49,12 +51,12 @@ class Placing:
         directory: Directory,
         channels: Channels,
         directs: Directs,
-        clock: Clock,
-        tasks: Tasks,
+        webhooks: Webhooks,
+        tools: Tools,
     ) -> None:
         self._bridge, self._rest, self._directory = bridge, rest, directory
-        self._channels, self._directs = channels, directs
-        self._clock, self._tasks = clock, tasks
+        self._channels, self._directs, self._webhooks = channels, directs, webhooks
+        self._clock, self._tasks = tools.clock, tools.tasks
         self._waiting: deque[tuple[str, Json, str]] = deque()
         self._is_running = False
         self._has_missed = False
@@ -131,6 +133,7 @@ class Placing:
             await self._acknowledge(data)
         try:
             channel, thread = await self._where(event, data)
+            echo = self._echo(data, thread) if event == "MESSAGE_CREATE" else None
         except Temporary as error:
             logger.warning("Where a %s belongs cannot be found out: %s", event, error)
             self._has_missed = True
@@ -142,7 +145,19 @@ class Placing:
             logger.warning("A %s of the gateway is not understood", event)
             return None
         payload = {"event": event, "data": data, "channel": channel, "thread": thread, "at_ms": self._clock.now_ms()}
-        return Delivery(queue=ChannelId(channel) if channel else None, payload=payload, key=key)
+        return Delivery(queue=ChannelId(channel) if channel else None, payload=payload, key=key, echo=echo)
+
+    def _echo(self, data: Json, thread: str | None) -> Echo | None:
+        """Of what people write the bridge has written this, as the bot or by a webhook."""
+        webhook_id = data.get("webhook_id")
+        if webhook_id is None:
+            is_ours = self._directory.is_me(str(data["author"]["id"]))
+        else:
+            is_ours = self._webhooks.is_known(str(webhook_id))
+        if not is_ours or int(data.get("type") or 0) not in WRITTEN:
+            return None
+        message_id = MessageId(str(data["id"]))
+        return Echo(id=message_id, sent_ms=made_ms(message_id), is_in_thread=thread is not None)
 
     async def _where(self, event: str, data: Json) -> tuple[str, str | None]:
         """(channel, thread); "" for what concerns no channel. Raises: NetworkError."""

@@ -65,6 +65,10 @@ class Webhooks:
             self._ids[webhook_id] = await self._bridge.recall(f"webhook-id/{webhook_id}") is not None
         return self._ids[webhook_id]
 
+    def is_known(self, webhook_id: str) -> bool:
+        """Ours, as this process knows already."""
+        return self._ids.get(webhook_id) is True
+
     async def forget(self, channel_id: str) -> None:
         """It was deleted."""
         self._known.pop(channel_id, None)

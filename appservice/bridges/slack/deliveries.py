@@ -1,8 +1,9 @@
 """What Slack delivers -> what core is to keep: which queue it belongs to, and what it is known by."""
 
-from appservice.bridges.core.ids import ChannelId, JsonDict
-from appservice.bridges.core.incoming import Delivery
+from appservice.bridges.core.ids import ChannelId, JsonDict, MessageId
+from appservice.bridges.core.incoming import Delivery, Echo
 from appservice.bridges.slack.formatting.rich_text import text_of
+from appservice.bridges.slack.messages import is_ours, ms_of
 from appservice.bridges.slack.team import Team
 
 
@@ -11,7 +12,20 @@ def of_event(team: Team, payload: JsonDict) -> Delivery:
     event = payload.get("event")
     event = event if isinstance(event, dict) else {}
     kept = {"kind": "event", "team": team.id, "event": event}
-    return Delivery(queue=_queue(team, event), payload=kept, key=text_of(payload.get("event_id")) or None)
+    key = text_of(payload.get("event_id")) or None
+    return Delivery(queue=_queue(team, event), payload=kept, key=key, echo=_echo(team, event))
+
+
+def _echo(team: Team, event: JsonDict) -> Echo | None:
+    ts, thread = event.get("ts"), event.get("thread_ts")
+    if event.get("type") != "message" or event.get("subtype") not in _WRITTEN or not isinstance(ts, str):
+        return None
+    if not is_ours(team, event):
+        return None
+    return Echo(id=MessageId(ts), sent_ms=ms_of(ts), is_in_thread=isinstance(thread, str) and thread != ts)
+
+
+_WRITTEN = (None, "bot_message")
 
 
 def of_action(team: Team, payload: JsonDict) -> Delivery:

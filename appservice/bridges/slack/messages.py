@@ -62,7 +62,6 @@ class Messages:
         if not parts:
             return None
         metadata = message.get("metadata")
-        is_ours = message.get("bot_id") == team.bot_id or message.get("user") == team.bot_user
         return Message(
             channel=team.full_channel(channel),
             id=MessageId(ts),
@@ -72,7 +71,7 @@ class Messages:
             version=version_of(message),
             thread=ThreadId(thread) if isinstance(thread, str) and thread != ts else None,
             sent_key=_key_of(message, metadata),
-            is_ours=is_ours,
+            is_ours=is_ours(team, message),
             people=people,
             reactions=await reactions_of(team, message) if is_whole else None,
             memo={"bot_id": message["bot_id"]} if isinstance(message.get("bot_id"), str) else {},
@@ -198,6 +197,11 @@ def _key_of(message: JsonDict, metadata: Any) -> str | None:
         if isinstance(payload, dict) and payload.get("piece", 0) == 0:
             return text_of(payload.get("key")) or None
     return None
+
+
+def is_ours(team: Team, message: JsonDict) -> bool:
+    """Written by the bot, under whatever name."""
+    return message.get("bot_id") == team.bot_id or message.get("user") == team.bot_user
 
 
 def ms_of(ts: str) -> int:
