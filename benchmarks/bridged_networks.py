@@ -60,8 +60,8 @@ class OnSlack:
 def remote(kind: str) -> Iterator[Remote]:
     if kind == "discord":
         yield from _discord()
-    elif kind == "slack":
-        yield from _slack()
+    elif kind in ("slack", "slack-unlimited"):
+        yield from _slack(kind)
     else:
         yield InMemory({"kind": kind, "channels": [f"C{number}" for number in range(CHANNELS)]})
 
@@ -82,16 +82,17 @@ def _discord() -> Iterator[Remote]:
         discord.stop()
 
 
-def _slack() -> Iterator[Remote]:
+def _slack(kind: str) -> Iterator[Remote]:
     from tests.support.fake_slack import FakeSlack
 
     slack = FakeSlack()
+    slack.core.limits.enabled = kind == "slack"
     slack.start()
     try:
         app, maria = slack.add_app(), slack.add_person("maria")
         channels = [slack.add_channel(f"channel-{number}", maria, app) for number in range(CHANNELS)]
         told = {
-            "kind": "slack",
+            "kind": kind,
             "bot_token": slack.bot_token(app).text,
             "app_token": slack.app_token(app).text,
             "signing_secret": app.signing_secret,
