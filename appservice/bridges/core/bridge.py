@@ -170,13 +170,16 @@ class RunningBridge:
                 # Every event of ours comes back: nothing is to be done but to know who is where.
                 self._saw_own(event)
             elif isinstance(room_id, str):
-                portal = self._portals.of_room(room_id)
-                queue = room_id if portal is None else portal.channel_id
-                items.append(Accepted(queue=queue, source=MATRIX, payload=event))
+                items.append(Accepted(queue=self._queue_of(room_id), source=MATRIX, payload=event))
         if items:
             await self._inbox.accept(items, once=f"transaction {txn_id}")
         for event in ephemeral:
             self._passing.take(event)
+
+    def _queue_of(self, room_id: str) -> str:
+        """The channel's, once all is done that came to the room before it had one."""
+        portal = self._portals.of_room(room_id)
+        return room_id if portal is None or self._inbox.is_busy(room_id) else portal.channel_id
 
     def _saw_own(self, event: JsonDict) -> None:
         content, room_id, user_id = event.get("content"), event.get("room_id"), event.get("state_key")

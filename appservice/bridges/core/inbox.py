@@ -123,6 +123,10 @@ class Inbox:
             self._running[name] = queue
             self._tasks.background("bridge.queue", self._run(name, queue))
 
+    def is_busy(self, queue: str) -> bool:
+        """Something waits in it, or is being handled."""
+        return queue in self._running
+
     def hurry(self, queue: str | None = None) -> None:
         """What waits for somebody to work again tries now: they do, or it is time to stop."""
         for name in list(self._pauses) if queue is None else [queue] if queue in self._pauses else []:

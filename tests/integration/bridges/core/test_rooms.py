@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest_twisted
 from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
 
 from appservice.bridges.core.ids import ChannelId, PersonId
 from appservice.bridges.core.incoming import ChannelChanged, ChannelKind, ChannelRemoved, MemberChanged, PinChanged
 from appservice.bridges.core.settings import PortalOptions
+from storage import bridges_inbox as rows
 from tests.integration.bridges.core.scenes import comes_to, opened, signed_in
 from tests.support.bridges import Town
 from tests.support.fake_service import until
@@ -197,6 +199,38 @@ async def test_a_direct_chat_begun_in_matrix_is_one_there(town: Town) -> None:
     await until(lambda: town.remote.texts("D-BOT-U1") == ["alice: psst"])
     town.remote.say("D-BOT-U1", "U1", "yes?")
     assert (await town.says(alice, room, "yes?"))["sender"] == town.ghost("U1")
+
+
+@inlined
+async def test_what_was_said_before_the_room_was_a_chat_is_done_before_what_comes_after(town: Town) -> None:
+    town.remote.add_person("U1", "Ursula")
+    alice = await town.user("alice")
+    gates = {"open_direct": Deferred[None](), "send": Deferred[None]()}
+
+    reached = list[str]()
+
+    async def wait(op: str) -> None:
+        reached.append(op)
+        await gates.get(op, succeed(None))
+
+    async def holds(text: str) -> bool:
+        """The bridge has it, and has not handled it."""
+        queues = await town.parts.context.store.read(rows.queues)
+        held = [each for queue in queues for each in await town.parts.context.store.read(rows.waiting, queue, 50)]
+        return any(text in str(item.payload) for item in held)
+
+    town.remote.before = wait
+    body = {"preset": "trusted_private_chat", "is_direct": True, "invite": [town.ghost("U1")]}
+    room = str((await alice.ok("POST", "/createRoom", body))["room_id"])
+    await until(lambda: "open_direct" in reached)
+    event_id = await alice.send(room, "helo")
+    await town.eventually(lambda: holds("helo"), "the message")
+    gates["open_direct"].callback(None)
+    await until(lambda: town.bridge.parts.portals.of_room(room) is not None)
+    await town.edit(alice, room, event_id, "hello")
+    await town.eventually(lambda: holds("* hello"), "the edit")
+    gates["send"].callback(None)
+    await until(lambda: town.remote.texts("D-BOT-U1") == ["alice: hello"])
 
 
 @inlined
