@@ -3,6 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from storage import bridges_inbox as rows
+from storage.bridges_inbox import NETWORK, Accepted
 from tests.support.bridges import Town, eventually
 from tests.support.homeserver import Client
 
@@ -50,3 +54,16 @@ async def comes_to(look: Callable[[], Awaitable[object]], wanted: object) -> Non
         await eventually(is_so, f"{wanted!r}")
     except AssertionError:
         raise AssertionError(f"{seen[0]!r} is not {wanted!r}") from None
+
+
+def kept_deliveries(monkeypatch: pytest.MonkeyPatch) -> list[Accepted]:
+    """What of the network is put into the inbox, from now on."""
+    kept: list[Accepted] = []
+    accept = rows.accept
+
+    def noting(cur, bridge, items, *args, **kwargs):  # type: ignore[no-untyped-def]
+        kept.extend(item for item in items if item.source == NETWORK)
+        return accept(cur, bridge, items, *args, **kwargs)
+
+    monkeypatch.setattr(rows, "accept", noting)
+    return kept

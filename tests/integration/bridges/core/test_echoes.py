@@ -5,10 +5,8 @@ import pytest_twisted
 
 from appservice.bridges.core import history
 from appservice.bridges.core.ids import ChannelId
-from storage import bridges_inbox as rows
 from storage import bridges_marks as marks
-from storage.bridges_inbox import NETWORK, Accepted
-from tests.integration.bridges.core.scenes import opened
+from tests.integration.bridges.core.scenes import kept_deliveries, opened
 from tests.support.bridges import Town
 from tests.support.fake_service import until
 
@@ -16,24 +14,11 @@ inlined = pytest_twisted.ensureDeferred
 C1 = ChannelId("C1")
 
 
-def kept_deliveries(town: Town, monkeypatch: pytest.MonkeyPatch) -> list[Accepted]:
-    """Those of the network, from now on."""
-    kept: list[Accepted] = []
-    accept = rows.accept
-
-    def noting(cur, bridge, items, *args, **kwargs):  # type: ignore[no-untyped-def]
-        kept.extend(item for item in items if item.source == NETWORK)
-        return accept(cur, bridge, items, *args, **kwargs)
-
-    monkeypatch.setattr(rows, "accept", noting)
-    return kept
-
-
 @inlined
 async def test_an_echo_is_not_kept_and_moves_the_mark(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "_MARK_EVERY", 2)
     alice, room = await opened(town)
-    kept = kept_deliveries(town, monkeypatch)
+    kept = kept_deliveries(monkeypatch)
     for text in ("one", "two"):
         await alice.send(room, text)
     await until(lambda: len(town.remote.messages("C1")) == 2)

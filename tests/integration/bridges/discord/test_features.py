@@ -4,6 +4,7 @@ import pytest
 import pytest_twisted
 
 from appservice.bridges.core import history
+from tests.integration.bridges.core.scenes import kept_deliveries
 from tests.integration.bridges.discord.pictures import PNG
 from tests.integration.bridges.discord.town import Town
 from tests.support.bridges import SECRET
@@ -159,3 +160,17 @@ async def test_the_provisioning_api_opens_channels_and_chats(town: Town) -> None
     assert chat.status == 200 and chat.json["room_id"] != answer.json["room_id"]
     gone = await town.api("DELETE", f"/_bridge/v1/rooms/{q(answer.json['room_id'])}/channel?{who}", token=SECRET)
     assert gone.status == 200
+
+
+@inlined
+async def test_what_the_bridge_wrote_itself_is_not_kept_when_it_comes_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, room = await opened(town)
+    kept = kept_deliveries(monkeypatch)
+    await alice.send(room, "from Matrix")
+    await town.posted(town.garden, "from Matrix")
+    town.discord.post(town.garden, town.carol, "from Discord")
+    await town.says(alice, room, "from Discord")
+    told = [item.payload["payload"]["data"].get("content") for item in kept]
+    assert "from Discord" in told and "from Matrix" not in told

@@ -1,5 +1,8 @@
 """Messages both ways: Slack <-> the bridge <-> Hearth."""
 
+import pytest
+
+from tests.integration.bridges.core.scenes import kept_deliveries
 from tests.integration.bridges.slack.town import SlackTown
 from tests.support.fake_slack.pictures import png
 from tests.support.homeserver import q
@@ -142,3 +145,17 @@ async def test_a_long_message_is_edited_as_a_whole(town: SlackTown) -> None:
     await town.posted(town.general, "word1499")
     await town.edit(alice, room, event_id, "short")
     await town.until(lambda: town.slack.texts(town.general) == ["short"], "one message")
+
+
+async def test_what_the_bridge_wrote_itself_is_not_kept_when_it_comes_back(
+    town: SlackTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await town.user("alice")
+    room = await town.open_channel(town.general, alice)
+    kept = kept_deliveries(monkeypatch)
+    await alice.send(room, "from Matrix")
+    await town.posted(town.general, "from Matrix")
+    town.maria.post(town.general, "from Slack")
+    await town.says(alice, room, "from Slack")
+    told = [item.payload["payload"]["event"].get("text") for item in kept]
+    assert "from Slack" in told and "from Matrix" not in told
