@@ -18,8 +18,8 @@ from homeserver.runtime.clock import Clock
 from homeserver.runtime.garbage import leave_alone
 from homeserver.web.body import max_values, values_in
 
-# Characters in memory at once, unless an element is longer; and those that are decoded in one turn: some 3 ms.
-WINDOW, TURN = 1 << 19, 80_000
+# Characters in memory at once, unless an element is longer; and those that are decoded in one turn: 2 ms.
+WINDOW, TURN = 1 << 19, 40_000
 # Of a list: the longest is an event, or the entry of a directory.
 MAX_ELEMENT = 1 << 20
 _ENDS = frozenset(",]}: \t\n\r")

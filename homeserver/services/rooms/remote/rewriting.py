@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from attrs import field, frozen
 
 from homeserver.runtime.clock import Clock
+from homeserver.runtime.garbage import leave_alone
 from homeserver.runtime.slices import slices
 from homeserver.services.rooms.heads import Head, Heads
 from homeserver.services.rooms.partial_rooms import COMPLETED
@@ -33,6 +34,9 @@ from storage.interning import Nids, StateKeys
 from storage.overlays import Changes
 from storage.partial_rooms import Phase
 from storage.state import ABSENT
+
+# A state of so many keys is that of a large room.
+LARGE = 2_000
 
 # (position, number) in order: what a key is from there on.
 Moves = list[tuple[int | At, int]]
@@ -84,6 +88,9 @@ class Rewriting:
         judged = await self._parts.replay.run(whole, settled.head, phase.events, told)
         line = await self._parts.replay.line(whole, settled.head, judged)
         found = _Found(whole=whole, settled=settled, phase=phase, judged=judged, line=line)
+        if len(whole.state) > LARGE:
+            # Else the collector of garbage goes through all of it while its rows are made.
+            leave_alone()
         change = await self._change(found)
         try:
             await self._parts.committer(change)
