@@ -111,7 +111,7 @@ def test_names_topics_members_and_ends_of_channels(work: Workspace) -> None:
     assert rig.until(ChannelRemoved)[0].channel == rig.channel_id(work.general)
 
 
-def test_public_and_private_channels_are_renamed_and_archived_and_come_back(work: Workspace) -> None:
+def test_public_and_private_channels_are_renamed_and_archived_and_deleted(work: Workspace) -> None:
     rig = work.connect()
     secret = work.slack.add_channel("secret", work.maria, kind="group")
     work.maria.invite(secret, work.app)
@@ -123,6 +123,8 @@ def test_public_and_private_channels_are_renamed_and_archived_and_come_back(work
         told = [event.channel for event in rig.until(ChannelChanged, before + 3)[before:]]
         assert {each.id for each in told} == {rig.channel_id(channel)}
         assert [told[0].name, told[1].is_archived, told[2].is_archived] == [name, True, False]
+    work.slack.delete_channel(secret, work.maria)
+    assert rig.until(ChannelRemoved)[0].channel == rig.channel_id(secret)
 
 
 def test_the_bot_is_invited_and_sent_away(work: Workspace) -> None:
