@@ -19,6 +19,7 @@ from appservice.bridges.core.incoming import (
     PinChanged,
     ReactionChanged,
     Receipt,
+    SpaceChanged,
 )
 from tests.integration.bridges.slack.rig import Workspace
 
@@ -125,6 +126,12 @@ def test_public_and_private_channels_are_renamed_and_archived_and_deleted(work: 
         assert [told[0].name, told[1].is_archived, told[2].is_archived] == [name, True, False]
     work.slack.delete_channel(secret, work.maria)
     assert rig.until(ChannelRemoved)[0].channel == rig.channel_id(secret)
+
+
+def test_a_workspace_that_is_renamed_is_a_space_of_that_name(work: Workspace) -> None:
+    rig = work.connect()
+    work.slack.do(work.slack.core.acts.rename_team, "Looking-Glass")
+    assert rig.until(SpaceChanged)[-1].space.name == "Looking-Glass"
 
 
 def test_the_bot_is_invited_and_sent_away(work: Workspace) -> None:
