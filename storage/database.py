@@ -15,7 +15,6 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extensions import parse_dsn
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
@@ -37,9 +36,10 @@ class DatabaseDown(Exception):
     """PostgreSQL did not answer for RECONNECT_S."""
 
 
-# Settings of PostgreSQL for our sessions. What is prepared reads by keys, and whichever they are the plan is the same:
-# made anew for each list of them, as PostgreSQL does for fear of long ones, it costs more than to run it.
-_SETTINGS = "-c plan_cache_mode=force_generic_plan"
+# What is prepared reads by keys, and whichever they are the plan is the same: made anew for each list of them, as
+# PostgreSQL does for fear of long ones, it costs more than to run it. Not an option of the connection's start: a pooler
+# in between refuses those that it does not know.
+_SETTINGS = "SET plan_cache_mode = force_generic_plan"
 
 
 def connect(dsn: str) -> PreparingConnection:
@@ -47,7 +47,6 @@ def connect(dsn: str) -> PreparingConnection:
     connection = psycopg2.connect(
         dsn,
         connection_factory=PreparingConnection,
-        options=f"{parse_dsn(dsn).get('options', '')} {_SETTINGS}",
         connect_timeout=10,
         keepalives=1,
         keepalives_idle=30,
@@ -55,6 +54,8 @@ def connect(dsn: str) -> PreparingConnection:
         keepalives_count=3,
     )
     connection.autocommit = True
+    with connection.cursor() as cur:
+        cur.execute(_SETTINGS)
     return connection
 
 
