@@ -100,6 +100,9 @@ class Members:
         members = set(members_of(portal))
         if event.membership == "join":
             actor = await self._people.actor(event.person, event.people)
+            if event.person not in members:
+                # The homeserver may be telling still of the time before they were put out.
+                self._portals.saw_membership(portal.room_id, actor.user_id, False)
             await self._portals.bring_in(portal.room_id, actor)
             members.add(event.person)
         elif event.membership == "invite":

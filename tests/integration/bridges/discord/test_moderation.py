@@ -19,6 +19,13 @@ async def opened(town: Town) -> tuple[Client, str, Json]:
     alice = await town.alice()
     room = await town.open(town.garden, alice)
     await shown(town, alice, room, dora, "join")
+
+    async def has_power() -> bool:
+        levels = await town.state(alice, room, "m.room.power_levels")
+        return bool(levels["users"].get(town.ghost(town.carol)) == 95)
+
+    # Members come before powers: without hers it is not Carol who puts anybody out, but the bot.
+    await town.eventually(has_power, "Carol's power")
     return alice, room, dora
 
 
