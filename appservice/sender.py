@@ -191,8 +191,7 @@ class Senders:
     async def _take_up(self, names: Collection[str]) -> None:
         if not names:
             return
-        position = self._storage.stream.position
-        found = await self._storage.database.run(rows.take_up, names, position, self._clock.now_ms())
+        found = await self._storage.database.run(rows.take_up, names, self._clock.now_ms())
         wanted = self._wanted()
         for name, row in found.items():
             if name in wanted and not self._is_stopped:

@@ -37,17 +37,22 @@ class QueueRow:
     under_way: Outgoing | None
 
 
-def take_up(cur: Cursor, ids: Collection[str], position: int, now_ms: int) -> dict[str, QueueRow]:
-    """The rows of these services. One that has none begins at the position.
+def begin(cur: Cursor, ids: Collection[str], now_ms: int) -> None:
+    """Those of the services that are new hear of all that is committed from now on.
 
     Numbers of transactions begin with the time, so that a service that remembers those of another database, or of a
     time before it was removed, takes none for a repetition.
     """
     cur.execute(
-        "INSERT INTO appservice_queues (id, position, transaction_id) SELECT v.id, %s, %s FROM unnest(%s::text[])"
-        " AS v (id) ON CONFLICT DO NOTHING",
-        (position, now_ms, sorted(ids)),
+        "INSERT INTO appservice_queues (id, position, transaction_id) SELECT v.id, h.position, %s"
+        " FROM unnest(%s::text[]) AS v (id), stream_head h ON CONFLICT DO NOTHING",
+        (now_ms, sorted(ids)),
     )
+
+
+def take_up(cur: Cursor, ids: Collection[str], now_ms: int) -> dict[str, QueueRow]:
+    """The rows of these services."""
+    begin(cur, ids, now_ms)
     cur.execute(
         "SELECT id, position, transaction_id, upto, body, made_ms, failures FROM appservice_queues WHERE id = ANY(%s)",
         (list(ids),),

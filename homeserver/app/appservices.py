@@ -12,6 +12,7 @@ from homeserver.app.core import Core
 from homeserver.app.rooms import Rooms
 from homeserver.app.users import Users
 from homeserver.web.agent import OutgoingHttp
+from storage import appservice_queue
 from synapse_like_config import ConfigFault
 
 
@@ -41,7 +42,11 @@ async def build_appservices(
 ) -> Appservices:
     """Takes up the registrations, and makes each service's own user. Raises: ConfigFault."""
 
-    async def make_senders() -> None:
+    async def begin() -> None:
+        # Whoever takes up a queue, and when: what happens from here on is told.
+        told = [service.id for service in registry.all if service.url is not None]
+        if told:
+            await core.storage.database.run(appservice_queue.begin, told, core.clock.now_ms())
         for service in registry.all:
             await users.registration.make_sender(service)
 
@@ -51,7 +56,7 @@ async def build_appservices(
         tasks=core.tasks,
         server_name=core.server_name,
         files=core.config.appservices.app_service_config_files,
-        on_load=make_senders,
+        on_load=begin,
     )
     core.storage.read_by(sources.read_stream)
     try:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import psycopg2
 import pytest
 
+from appservice.sender import SHARDS
+from storage.shard_locks import APPSERVICES
 from tests.integration.appservice.bridge import Bridge
 from tests.integration.appservice.listening import Town, bridge_of, bridged_room, is_taken_up, queue_of, told_all
 from tests.support.fake_service import ListeningService, until
@@ -45,6 +48,23 @@ async def test_a_service_hears_its_rooms_in_order_and_its_own_events_too(town: T
     assert service.texts == ["0", "1", "2", "3", "4", "from the other side"]
     assert service.events[0]["type"] == "m.room.create"
     service.check()
+
+
+async def test_a_new_service_hears_what_happened_before_a_process_had_taken_up_its_queue(town: Town, dsn: str) -> None:
+    service = town.service()
+    other = psycopg2.connect(dsn)
+    # Another process has all shards, and tells nobody anything.
+    other.cursor().execute("SELECT pg_advisory_lock(%s, s) FROM generate_series(0, %s) AS s", (APPSERVICES, SHARDS - 1))
+    hs = await town.start()
+    alice = await hs.register("alice")
+    room = await alice.create_room()
+    await alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": GHOST})
+    await hs.server.appservices.senders.look()
+    assert queue_of(hs, service) is None
+    other.close()
+    await hs.server.appservices.senders.look()
+    await told_all(hs, service)
+    assert [event["state_key"] for event in service.events] == [GHOST]
 
 
 async def test_rooms_that_are_no_concern_are_not_told(town: Town) -> None:
