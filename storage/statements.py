@@ -8,6 +8,7 @@ third of the CPU on our side, and less on PostgreSQL's.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,14 +19,15 @@ from psycopg2.extensions import cursor as Cursor
 Row = Sequence[Any]
 
 
-class _OverRows:
+class _OverRows(ABC):
     """What the kinds of statements have in common. `sql` has one parameter: the rows, as `rows_json` writes them."""
 
     sql: str
 
     @property
+    @abstractmethod
     def names(self) -> list[str]:
-        raise NotImplementedError
+        """The columns of the rows, in order."""
 
     def rows_json(self, rows: Sequence[Row]) -> str:
         names = self.names

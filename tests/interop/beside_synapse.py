@@ -6,6 +6,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ needs_synapse = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homeserver]]:
+@contextmanager
+def both(request: pytest.FixtureRequest, more: str = "") -> Iterator[tuple[Authority, Homeserver, Homeserver]]:
+    """Hearth, with more configuration if need be, and a Synapse: both trust the authority. Their logs if one fails."""
     failed = request.session.testsfailed
     with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
         path = Path(directory)
@@ -29,19 +31,22 @@ def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homese
         authority = Authority(path)
         for name in ("hearth", "synapse"):
             (path / name).mkdir()
-        hearth = start_hearth(path / "hearth", authority)
-        try:
+        with ExitStack() as running:
+            hearth = start_hearth(path / "hearth", authority, more)
+            running.callback(hearth.stop)
             synapse = start_synapse(path / "synapse", authority)
-        except BaseException:
-            hearth.stop()
-            raise
-        yield hearth, synapse
-        hearth.stop()
-        synapse.stop()
+            running.callback(synapse.stop)
+            yield authority, hearth, synapse
         if request.session.testsfailed > failed:
             with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
                 for name in ("hearth", "synapse"):
                     print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
+
+
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homeserver]]:
+    with both(request) as (_, hearth, synapse):
+        yield hearth, synapse
 
 
 @pytest.fixture(params=["hearth visits synapse", "synapse visits hearth"])

@@ -1,30 +1,19 @@
 """History that a bridge has imported, as users of a Synapse in the room see it."""
 
 import itertools
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.interop.beside_synapse import needs_synapse
+from tests.integration.appservice.bridge import AS_TOKEN, write
+from tests.interop.beside_synapse import both, needs_synapse
 from tests.interop.people import Person
-from tests.interop.servers import Homeserver, start_hearth, start_synapse
-from tests.support.certificates import Authority
+from tests.interop.servers import Homeserver
 
 pytestmark = [pytest.mark.interop, needs_synapse]
 
-REGISTRATION = """
-id: irc
-url: null
-as_token: as-irc
-hs_token: hs-irc
-sender_localpart: _irc_bot
-namespaces:
-  users: [{exclusive: true, regex: "@_irc_"}]
-"""
 _transactions = itertools.count()
 
 
@@ -32,7 +21,7 @@ class Bridge(Person):
     """The service's own user, and its ghosts."""
 
     def __init__(self, homeserver: Homeserver) -> None:
-        self.homeserver, self.token = homeserver, "as-irc"
+        self.homeserver, self.token = homeserver, AS_TOKEN
         self.user_id = f"@_irc_bot:{homeserver.server_name}"
 
     def send_old(self, room: str, *bodies: str) -> None:
@@ -53,23 +42,11 @@ class Bridge(Person):
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Homeserver, Homeserver]]:
-    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory)
-        path.chmod(0o755)
-        authority = Authority(path)
-        for name in ("hearth", "synapse"):
-            (path / name).mkdir()
-        (path / "irc.yaml").write_text(REGISTRATION)
-        hearth = start_hearth(path / "hearth", authority, f"app_service_config_files: [{path / 'irc.yaml'}]\n")
-        try:
-            synapse = start_synapse(path / "synapse", authority)
-        except BaseException:
-            hearth.stop()
-            raise
+def servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Homeserver, Homeserver]]:
+    with both(request, write(tmp_path_factory.mktemp("irc"))) as (_, hearth, synapse):
         yield hearth, synapse
-        hearth.stop()
-        synapse.stop()
 
 
 def bodies(person: Person, room: str) -> list[str]:

@@ -1,42 +1,23 @@
 """Hearth as the policy server of a room in which users of a Synapse talk with its own."""
 
 import json
-import os
-import tempfile
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.interop.beside_synapse import both, needs_synapse
 from tests.interop.people import Person, Refused
-from tests.interop.servers import SYNAPSE_PYTHON, Homeserver, start_hearth, start_synapse
-from tests.support.certificates import Authority
+from tests.interop.servers import Homeserver
 
 POLICY = "policy_server: {enabled: true, blocked_words: [scam], blocked_message: no scams, exempt_power_level: null}\n"
-pytestmark = pytest.mark.skipif(
-    "SYNAPSE_PYTHON" not in os.environ and not SYNAPSE_PYTHON.exists(),
-    reason="no Synapse: run scripts/interop-setup",
-)
+pytestmark = needs_synapse
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Homeserver, Homeserver]]:
-    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory)
-        path.chmod(0o755)
-        authority = Authority(path)
-        for name in ("hearth", "synapse"):
-            (path / name).mkdir()
-        hearth = start_hearth(path / "hearth", authority, POLICY)
-        try:
-            synapse = start_synapse(path / "synapse", authority)
-        except BaseException:
-            hearth.stop()
-            raise
+def servers(request: pytest.FixtureRequest) -> Iterator[tuple[Homeserver, Homeserver]]:
+    with both(request, POLICY) as (_, hearth, synapse):
         yield hearth, synapse
-        hearth.stop()
-        synapse.stop()
 
 
 @pytest.fixture

@@ -8,28 +8,22 @@ elsewhere.
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from matrix.events import Event
 from matrix.ids import EventId
 from matrix.room_versions import ROOM_VERSIONS
+from tests.interop.beside_synapse import both, needs_synapse
 from tests.interop.people import Person, Refused, q
 from tests.interop.scripted_server import ScriptedServer
-from tests.interop.servers import SYNAPSE_PYTHON, Homeserver, start_hearth, start_synapse
 from tests.simulation.orders import in_some_order
-from tests.support.certificates import Authority
 from tests.support.scripted_room import ScriptedRoom
 from tests.support.scripted_rooms import V1
 
-pytestmark = pytest.mark.skipif(
-    "SYNAPSE_PYTHON" not in os.environ and not SYNAPSE_PYTHON.exists(),
-    reason="no Synapse: run scripts/interop-setup",
-)
+pytestmark = needs_synapse
 VERSIONS = ["1", "2", "6", "10", "11", "12"]
 COUNT = int(os.environ.get("HEARTH_SAME_HISTORIES", "1"))
 SEED = int(os.environ.get("HEARTH_SAME_HISTORIES_SEED", "0"))
@@ -41,27 +35,12 @@ PATIENCE_S = 60
 @pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[tuple[ScriptedServer, Person, Person]]:
     """The server of the rooms, and somebody at Hearth and at Synapse."""
-    failed = request.session.testsfailed
-    with tempfile.TemporaryDirectory(prefix="hearth-interop-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory)
-        path.chmod(0o755)
-        authority = Authority(path)
-        for name in ("hearth", "synapse"):
-            (path / name).mkdir()
-        running: list[Homeserver | ScriptedServer] = [ScriptedServer(authority)]
+    with both(request) as (authority, hearth, synapse):
+        scripted = ScriptedServer(authority)
         try:
-            running.append(start_hearth(path / "hearth", authority))
-            running.append(start_synapse(path / "synapse", authority))
-            scripted, hearth, synapse = running
-            assert isinstance(scripted, ScriptedServer)
-            yield scripted, Person(hearth, "here"), Person(synapse, "there")  # type: ignore[arg-type]
+            yield scripted, Person(hearth, "here"), Person(synapse, "there")
         finally:
-            for server in running:
-                server.stop()
-        if request.session.testsfailed > failed:
-            with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-                for name in ("hearth", "synapse"):
-                    print(f"--- the log of {name}", (path / name / "homeserver.log").read_text()[-8000:], sep="\n")
+            scripted.stop()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -137,10 +137,7 @@ def test_all_faults_of_the_file_are_told_at_once(tmp_path: Path) -> None:
 def test_a_bridge_beside_a_server_is_killed_and_stopped_and_loses_nothing(
     tmp_path: Path, server: HearthProcess
 ) -> None:
-    directory = begun(tmp_path, server)
-    bridge = BridgeProcess(directory)
-    alice = server.register("alice")
-    room = _joined(alice)
+    directory, bridge, alice, room = bridged(tmp_path, server)
     _send(alice, room, "one")
     until(lambda: "you said one" in _texts(alice, room), "an answer")
     bridge.kill()
@@ -162,10 +159,7 @@ def test_a_bridge_beside_a_server_is_killed_and_stopped_and_loses_nothing(
 def test_hearth_is_killed_while_messages_go_both_ways_and_each_is_there_once(
     tmp_path: Path, server: HearthProcess
 ) -> None:
-    directory = begun(tmp_path, server)
-    bridge = BridgeProcess(directory)
-    alice = server.register("alice")
-    room = _joined(alice)
+    directory, bridge, alice, room = bridged(tmp_path, server)
     said = [f"word{number}" for number in range(24)]
 
     def speak() -> None:
@@ -185,6 +179,14 @@ def test_hearth_is_killed_while_messages_go_both_ways_and_each_is_there_once(
     answers = [text for text in reversed(_texts(reader, room)) if text.startswith("you said")]
     assert answers == [f"you said {text}" for text in said]
     bridge.kill()
+
+
+def bridged(tmp_path: Path, server: HearthProcess) -> tuple[Path, BridgeProcess, HttpClient, str]:
+    """The bridge's directory, its process, and somebody in the room of its channel."""
+    directory = begun(tmp_path, server)
+    bridge = BridgeProcess(directory)
+    alice = server.register("alice")
+    return directory, bridge, alice, _joined(alice)
 
 
 def _joined(client: HttpClient) -> str:

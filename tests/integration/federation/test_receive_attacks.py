@@ -131,13 +131,8 @@ async def test_state_told_of_another_room_does_not_count(writer: Writer, alice: 
 async def test_two_processes_that_receive_the_same_at_once_keep_it_once(
     network: Network, start_homeserver: Callable[[], Awaitable[Homeserver]], dsn: str
 ) -> None:
-    first, second = await start_homeserver(), await start_homeserver()
-    alice = await first.register("alice")
-    room = RoomId(await alice.create_room())
-    two = FakeServer(network, "two.test")
-    writer = await _speaking(first, room, two)
-    mirror = await _speaking(second, room, two, joined=True)
-    await second.has_heard(first)
+    writer, mirror = await _both_told(network, await start_homeserver(), await start_homeserver())
+    first, second = writer.host, mirror.host
     base = sorted(await writer.extremities())
     forks = [await writer.pdu(f"{number}", prev=base) for number in range(6)]
     sends = [Deferred.fromCoroutine(one.send(pdu)) for pdu in forks for one in (writer, mirror)]
@@ -151,13 +146,8 @@ async def test_two_processes_that_receive_the_same_at_once_keep_it_once(
 async def test_an_event_that_another_process_places_meanwhile_is_not_what_ours_follows(
     network: Network, start_homeserver: Callable[[], Awaitable[Homeserver]], dsn: str
 ) -> None:
-    first, second = await start_homeserver(), await start_homeserver()
-    alice = await first.register("alice")
-    room = RoomId(await alice.create_room())
-    two = FakeServer(network, "two.test")
-    writer = await _speaking(first, room, two)
-    mirror = await _speaking(second, room, two, joined=True)
-    await second.has_heard(first)
+    writer, mirror = await _both_told(network, await start_homeserver(), await start_homeserver())
+    first, second = writer.host, mirror.host
     base = sorted(await writer.extremities())
     ours, others = await mirror.pdu("ours", prev=base), await writer.pdu("others", prev=base)
     nids = second.server.rooms.intake.event_nids
@@ -173,6 +163,17 @@ async def test_an_event_that_another_process_places_meanwhile_is_not_what_ours_f
     await first.has_heard(second)
     assert await writer.extremities() == await mirror.extremities()
     assert faults(dsn) == []
+
+
+async def _both_told(network: Network, first: Homeserver, second: Homeserver) -> tuple[Writer, Writer]:
+    """One server's writer at either of two processes, in a room that both know."""
+    alice = await first.register("alice")
+    room = RoomId(await alice.create_room())
+    two = FakeServer(network, "two.test")
+    writer = await _speaking(first, room, two)
+    mirror = await _speaking(second, room, two, joined=True)
+    await second.has_heard(first)
+    return writer, mirror
 
 
 async def _speaking(process: Homeserver, room: RoomId, two: FakeServer, *, joined: bool = False) -> Writer:
