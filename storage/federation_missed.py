@@ -2,6 +2,7 @@
 
 `after` is the position up to which it was told everything, `upto` how far to look. Events are ours to send if their
 sender is of this server, which was in the room, or this server had to pass them on; and the destination was there too.
+What it made itself it has already; an invite that this server made in the name of a user of its it has not.
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,17 @@ _ROOMS = (
     " FROM room_servers s JOIN rooms r USING (room_nid) WHERE s.server = %(to)s AND r.head > %(after)s"
     " AND (s.until IS NULL OR s.until > %(after)s)"
 )
+# Who comes or goes by our help does so in their own name: of their servers' events only those about others are news.
+_NEWS = (
+    " (server_of(e.sender) <> %(to)s OR EXISTS (SELECT FROM state_keys k"
+    " WHERE k.state_key_nid = e.state_key_nid AND k.state_key <> e.sender))"
+)
 _OURS = (
-    " flags = 0 AND server_of(sender) <> %(to)s AND (server_of(sender) = ANY(%(ours)s)"
+    " e.flags = 0 AND (server_of(e.sender) = ANY(%(ours)s)"
     " AND EXISTS (SELECT FROM room_servers o WHERE o.room_nid = e.room_nid AND o.server = server_of(e.sender)"
     " AND o.since < e.position AND (o.until IS NULL OR o.until >= e.position))"
-    " OR EXISTS (SELECT 1 FROM federation_passed_on p WHERE p.room_nid = e.room_nid AND p.position = e.position))"
+    " OR EXISTS (SELECT FROM federation_passed_on p WHERE p.room_nid = e.room_nid AND p.position = e.position)"
+    f" AND {_NEWS})"
 )
 _ASIDE = (
     "SELECT a.position, e.event_nid FROM federation_aside a JOIN events e USING (position)"
@@ -51,12 +58,12 @@ def newest_events(cur: Cursor, destination: str, ours: Sequence[str], after: int
     """The newest event that it has missed in each room, in order: (position, number)."""
     cur.execute(
         f"WITH mine AS ({_ROOMS}), newest AS (SELECT max(found.position) AS position FROM mine CROSS JOIN LATERAL"
-        f" (SELECT e.position FROM (SELECT room_nid, position, sender, flags FROM events e"
+        f" (SELECT e.position FROM (SELECT room_nid, position, sender, state_key_nid, flags FROM events e"
         f" WHERE e.room_nid = mine.room_nid AND e.position > mine.low AND e.position <= mine.high"
         f" ORDER BY e.position DESC LIMIT {_LOOK_BACK}) e WHERE {_OURS}"
         " UNION ALL SELECT p.position FROM federation_passed_on p JOIN events e USING (room_nid, position)"
         " WHERE p.room_nid = mine.room_nid AND p.position > mine.low AND p.position <= mine.high"
-        " AND e.flags = 0 AND server_of(e.sender) <> %(to)s"
+        f" AND e.flags = 0 AND {_NEWS}"
         " ORDER BY 1 DESC LIMIT 1) found GROUP BY mine.room_nid)"
         f" SELECT position, event_nid FROM newest JOIN events USING (position) UNION {_ASIDE} ORDER BY 1",
         {"to": destination, "ours": list(ours), "after": after, "upto": upto},

@@ -11,13 +11,14 @@ import orjson
 import pytest
 from attrs import define, field
 
+from federation.outbound import catch_up
 from homeserver.web.agent import Fetched, FetchFailed
 from matrix import unpadded_base64
 from matrix.events import Json
 from matrix.ids import RoomId
 from matrix.room_versions import ROOM_VERSIONS
 from matrix.signing import SigningKey, sign_event, sign_json
-from tests.integration.federation.listening import until
+from tests.integration.federation.listening import outbox_of, told_all, until
 from tests.integration.federation.visiting import V1, Visitor
 from tests.integration.federation.writer import Writer
 from tests.support.fake_server import FakeServer
@@ -186,27 +187,60 @@ async def test_a_user_of_ours_is_invited_to_a_room_that_we_are_in(host: Homeserv
 async def test_an_invite_in_the_name_of_another_servers_user_is_told_to_all_servers(
     host: Homeserver, alice: Client, two: FakeServer
 ) -> None:
-    room = await alice.create_room(preset="public_chat", power_level_content_override={"invite": 0})
+    writer = await inviting_writer(host, alice, two, "theirs")
     user = await host.register("vouched")
+    await bind_by(writer, user, "theirs")
+    await until(lambda: invites_told(two, user))
+    [invite] = invites_told(two, user)
+    assert (invite["sender"], list(invite["signatures"])) == (writer.user_id, ["one.test"])
+
+
+@pytest.mark.parametrize("in_full", [500, 0])
+async def test_an_invite_in_the_name_of_a_user_whose_server_was_away_is_told_when_it_is_back(
+    host: Homeserver, alice: Client, two: FakeServer, shared_network: Network, monkeypatch: Any, in_full: int
+) -> None:
+    """Whether all that was missed is told, or the newest of each room."""
+    monkeypatch.setattr(catch_up, "MAX_IN_FULL", in_full)
+    writer = await inviting_writer(host, alice, two, f"late{in_full}")
+    user = await host.register(f"late{in_full}")
+    await told_all(host)
+    shared_network.cut("one.test", "two.test")
+    await alice.send(writer.room, "are you there?")
+    await until(lambda: two.name in outbox_of(host).behind)
+    await bind_by(writer, user, f"late{in_full}")
+    await until(lambda: outbox_of(host).seen == host.core.storage.stream.position)
+    shared_network.mend("one.test", "two.test")
+    await two.ask("one.test", "GET", f"{V1}/query/profile?user_id={q(alice.user_id)}")
+    await until(lambda: two.name not in outbox_of(host).behind)
+    [invite] = invites_told(two, user)
+    assert invite["sender"] == writer.user_id
+
+
+async def inviting_writer(host: Homeserver, alice: Client, two: FakeServer, token: str) -> Writer:
+    """A user of two.test who has invited an address to a room of alice's."""
+    room = await alice.create_room(preset="public_chat", power_level_content_override={"invite": 0})
     writer = await Writer(two, host, RoomId(room)).join()
     public_key = unpadded_base64.encode(bytes(KEY.verify_key))
     told = await writer.pdu(
         type="m.room.third_party_invite",
-        state_key="theirs",
+        state_key=token,
         content={"display_name": "v", "public_key": public_key, "key_validity_url": "https://id.test/"},
     )
     await writer.send(told)
-    response = await on_bind(host, user.user_id, room, "theirs", sender=writer.user_id)
+    return writer
+
+
+async def bind_by(writer: Writer, user: Client, token: str) -> None:
+    """The address that was invited turns out to be the user's."""
+    response = await on_bind(writer.host, user.user_id, writer.room, token, sender=writer.user_id)
     assert response.status == 200, response
-    assert (await membership(alice, room, user.user_id)).json["membership"] == "invite"
+    assert (await writer.state("m.room.member", user.user_id))["membership"] == "invite"
 
-    def invites() -> list[Json]:
-        sent = [each.json["pdus"] for each in two.requests if "/send/" in each.path]
-        return [pdu for pdus in sent for pdu in pdus if pdu.get("state_key") == user.user_id]
 
-    await until(invites)
-    [invite] = invites()
-    assert (invite["sender"], list(invite["signatures"])) == (writer.user_id, ["one.test"])
+def invites_told(server: FakeServer, user: Client) -> list[Json]:
+    """The invites of the user among the events that the server was sent."""
+    sent = [each.json["pdus"] for each in server.requests if "/send/" in each.path]
+    return [pdu for pdus in sent for pdu in pdus if pdu.get("state_key") == user.user_id]
 
 
 async def test_in_a_room_of_another_server_that_one_is_asked(host: Homeserver, visitor: Visitor) -> None:
