@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from attrs import frozen
 
 from federation.outbound.wire import WireAnswer
+from homeserver.services.rooms.remote import placing
 from matrix.events import Event, StateKey
 from matrix.ids import EventId, ServerName
 from matrix.room_versions import ROOM_VERSIONS
@@ -46,6 +48,18 @@ class _Scripted:
 
 
 async def test_states_are_right_in_whichever_order_events_come(postgres: TestServer, tmp_path: Path) -> None:
+    await play_many(postgres, tmp_path, COUNT)
+
+
+async def test_states_are_right_while_not_all_ends_are_resolved_for_each_event(
+    postgres: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each event at any time; of the room itself whenever its ends are few again."""
+    monkeypatch.setattr(placing, "MAX_RESOLVED", 2)
+    await play_many(postgres, tmp_path, COUNT // 2)
+
+
+async def play_many(postgres: TestServer, tmp_path: Path, count: int) -> None:
     network = Network(postgres, tmp_path)
     try:
         hearth = await network.start("one.test")
@@ -53,7 +67,7 @@ async def test_states_are_right_in_whichever_order_events_come(postgres: TestSer
         rooms = ScriptedRooms(NAME)
         fake = FakeServer(network, NAME, key=rooms.key)
         network.peers[NAME] = _Scripted(rooms)
-        for seed in range(SEED, SEED + COUNT):
+        for seed in range(SEED, SEED + count):
             await play(rooms, fake, alice, VERSIONS[seed % len(VERSIONS)], seed)
         assert not faults(hearth.dsn)
     finally:

@@ -143,10 +143,8 @@ class Intake:
 
         Raises: NotFound, Forbidden, BadRequest, TooLarge.
         """
-        if self._heads.is_crowded(room_id) and self.tie_loose_ends is not None:
-            await self.tie_loose_ends(room_id)
-        if self.policing is not None and await self.policing.applies(room_id):
-            return await self.policing.send(room_id, new, transaction, admit)
+        if (sent := await self._send_beside(room_id, new, transaction, admit)) is not None:
+            return sent
         for _ in range(ATTEMPTS):
             async with self._heads.linearizer.of(room_id):
                 decided, committed = await self._decide_and_commit(room_id, new, transaction, admit)
@@ -159,14 +157,37 @@ class Intake:
                 continue
             except AlreadyThere:
                 self._undo(decided)
-                if transaction is None or (sent := await self.sent_before(transaction)) is None:
+                if transaction is None or (before := await self.sent_before(transaction)) is None:
                     raise
-                return [sent]
+                return [before]
             except BaseException:
                 self._undo(decided)
                 raise
             return [] if decided is None else _settled(decided)
         raise MatrixError(503, "M_UNKNOWN", "The room is too busy, try again")
+
+    async def _send_beside(
+        self,
+        room_id: RoomId,
+        new: Sequence[NewEvent] | Decision,
+        transaction: TransactionKey | None,
+        admit: Admit | None,
+    ) -> list[StoredEvent] | None:
+        """What comes into the room as events of other servers do; None where our events simply follow all there is."""
+        if self._heads.is_crowded(room_id) and self.tie_loose_ends is not None:
+            await self.tie_loose_ends(room_id)
+        if self.policing is None:
+            return None
+        if await self.policing.applies(room_id):
+            return await self.policing.send(room_id, new, transaction, admit)
+        if self._heads.is_crowded(room_id):
+            # Its state is what those ends make that it names, as all other servers find it.
+            try:
+                return await self.policing.send(room_id, new, transaction, admit)
+            except Forbidden:
+                # They may not know that the user is in the room. To us it is, and may leave.
+                return None
+        return None
 
     async def draft(self, room_id: RoomId, new: NewEvent, *, signed: bool = True) -> Event:
         """The event as `send` would make it now, signed, but not sent: for others to sign too.

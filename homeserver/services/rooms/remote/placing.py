@@ -3,9 +3,10 @@
 Theory of operation. One decision at a time for each room, under the lock that local sends take too. Where the event
 follows all extremities its state before is the room's own, and it is decided in memory and committed as a local one.
 Else its state before is worked out (state_before.py), it is stored with it, and the room's state becomes what all
-extremities together make; while there are very many, what the event makes of it: else each event would cost more than
-the one before it. What that changes beside the event's own key is announced by an entry of its own (`Kind.ROOM`,
-`resolved`) just before the event, and is the room's state from there on.
+extremities together make. While there are very many it is mostly what the event makes of it, which may differ for a
+while, and only of every so-manieth event what all make: else each event would cost more than the one before it. What
+that changes beside the event's own key is announced by an entry of its own (`Kind.ROOM`, `resolved`) just before the
+event, and is the room's state from there on.
 
 Rejected and soft-failed events have no position: no reader of the stream hears of them. They are kept with their flag
 and the state before them, since later events may rest on them.
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from homeserver.runtime.caches import Lru
 from homeserver.runtime.metrics import Metrics
 from homeserver.services.rooms.heads import Extremity, Head, Heads
 from homeserver.services.rooms.remote.arrival import (
@@ -50,11 +52,13 @@ from storage.interning import Nids
 from storage.overlays import Changes, Graph
 
 ATTEMPTS = 20
-# Of more extremities than this not all are resolved together for each event: what the event makes of the room's state.
+# Of more extremities than this not all are resolved together for each event, but half as many an event on average.
 MAX_RESOLVED = 50
 # With so many, what names none of them does not become another one. Where a user of ours may speak there never are:
 # see loose_ends.py.
 MAX_EXTREMITIES = 500
+# Rooms with so many ends that are remembered at once.
+MAX_CROWDED = 10_000
 
 StateEvents = Mapping[StateKey, StoredEvent]
 
@@ -101,6 +105,8 @@ class Placing:
         self._rows = parts.rows
         self._claims = parts.claims
         self._resets = parts.resets
+        # By room: how many events there were since all extremities were resolved together.
+        self._carried: Lru[int, int] = Lru("rooms_carried", MAX_CROWDED)
         self._outcomes = parts.metrics.counter(
             "remote_events", "Events of other servers by what became of them", ["outcome"]
         )
@@ -149,7 +155,7 @@ class Placing:
             return None
         async with self._heads.linearizer.of(event.room_id):
             head = await self._heads.get(event.room_id)
-            if not _is_linear(event.prev_events, head.extremities) or await self._events.find(event.event_id):
+            if not self._is_linear(event, head) or await self._events.find(event.event_id):
                 return None
             line = _Line(head, head.after, [nid for nid, _, _ in head.extremities])
             judged_by = await self._heads.state_events(head, keys_judging(event))
@@ -174,7 +180,7 @@ class Placing:
             return _Decided(known, verdict_of(known))
         head = await self._heads.get(event.room_id)
         is_plain = not arrival.told and arrival.refused is None
-        if by_auth is ACCEPTED and is_plain and _is_linear(event.prev_events, head.extremities):
+        if by_auth is ACCEPTED and is_plain and self._is_linear(event, head):
             # Another process's event may move the head while we wait: the commit has to see that.
             line = _Line(head, head.after, [nid for nid, _, _ in head.extremities])
             judged_by = await self._heads.state_events(head, keys_judging(event))
@@ -225,7 +231,8 @@ class Placing:
         settled = await self._states.settled(event.room_id)
         head = settled.head
         prev = await self._events.by_id([one for one in event.prev_events if one not in arrival.told])
-        ends = () if _is_crowded(head) else head.extremities
+        is_whole = self._is_due(event, head)
+        ends = head.extremities if is_whole else ()
         wanted = {stored.nid for stored in prev.values()} | {nid for nid, _, _ in ends}
         graph = await self._states.graph(settled, wanted)
         told = [difference(head.state, state) for state in arrival.told.values()]
@@ -256,7 +263,17 @@ class Placing:
             stored = await self._rows.keep(change, placed, head.state, verdict.flags)
             # The head does not move: whoever decides next need not know of it.
             return _Decided(stored, verdict, None, self._committer(change))
-        return await self._join(placed, settled, graph, list(prev.values()))
+        return await self._join(placed, settled, graph, list(prev.values()), is_whole=is_whole)
+
+    def _is_linear(self, event: Event, head: Head) -> bool:
+        """Does it follow all that the room has, and is the room's state what all that makes?"""
+        ends = {event_id for _, event_id, _ in head.extremities}
+        return set(event.prev_events) == ends and not self._carried.get(head.room_nid, 0)
+
+    def _is_due(self, event: Event, head: Head) -> bool:
+        """Are all extremities to be resolved together for this event?"""
+        left = sum(1 for end in head.extremities if end[1] not in event.prev_events)
+        return left < MAX_RESOLVED or self._carried.get(head.room_nid, 0) * MAX_RESOLVED >= 2 * left
 
     async def _judge(self, arrival: Arrival, head: Head, before: Changes, judged_by: StateEvents) -> Verdict:
         try:
@@ -278,17 +295,22 @@ class Placing:
             return Verdict(Outcome.SOFT_FAILED, "the room has too many ends that nobody ties together")
         return ACCEPTED if arrival.refused is None else Verdict(Outcome.SOFT_FAILED, arrival.refused)
 
-    async def _join(self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent]) -> _Decided:
-        """An event off the line becomes an extremity, and the room's state what all extremities make."""
+    async def _join(
+        self, placed: Placed, settled: Settled, graph: Graph, prev: Sequence[StoredEvent], *, is_whole: bool
+    ) -> _Decided:
+        """An event off the line becomes an extremity, and the room's state what all extremities make.
+
+        If not `is_whole`: what the event makes of it.
+        """
         head, event = settled.head, placed.arrival.event
         stored = self._rows.make(placed)
         try:
             extremities = await self._edges.after(head, stored, prev)
             after = {**placed.before, event.key: stored.nid} if event.is_state else placed.before
-            if _is_crowded(head):
-                states = [{}, *(after for nid, _, _ in extremities if nid == stored.nid)]
-            else:
+            if is_whole:
                 states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]
+            else:
+                states = [{}, *(after for nid, _, _ in extremities if nid == stored.nid)]
             new = {stored.nid: [one.nid for one in placed.arrival.auth]}
             changes = await self._states.resolve(head, head.state, states, new)
             others = {key: nid for key, nid in changes.items() if nid != stored.nid}
@@ -298,10 +320,17 @@ class Placing:
         except BaseException:
             self._events.forget(stored)
             raise
+        self._count(head.room_nid, is_whole=is_whole)
         _advance(head, changes, extremities)
         head.after = change
         change.on_head(head.room_nid, settled.position, [nid for nid, _, _ in extremities])
         return _Decided(stored, ACCEPTED, head, self._committer(change))
+
+    def _count(self, room_nid: int, *, is_whole: bool) -> None:
+        if not is_whole:
+            self._carried.set(room_nid, self._carried.get(room_nid, 0) + 1)
+        elif self._carried.get(room_nid):
+            self._carried.set(room_nid, 0)
 
     async def _number(self, arrival: Arrival, known: StoredEvent | None) -> int:
         if known is not None:
@@ -330,14 +359,6 @@ def _passes(event: Event, state: StateEvents) -> bool:
     except AuthRuleFailed:
         return False
     return True
-
-
-def _is_linear(prev_events: Sequence[str], extremities: Sequence[Extremity]) -> bool:
-    return set(prev_events) == {event_id for _, event_id, _ in extremities}
-
-
-def _is_crowded(head: Head) -> bool:
-    return len(head.extremities) > MAX_RESOLVED
 
 
 def _is_one_too_many(event: Event, extremities: Sequence[Extremity]) -> bool:
