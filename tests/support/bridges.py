@@ -289,11 +289,15 @@ class Town(People):
         await self.says(client, room, f"mark {number} in")
         await client.send(room, f"mark {number} out")
         await until(lambda: any(f"mark {number} out" in text for text in self.remote.texts(channel)))
+        await self.has_heard()
+
+    async def has_heard(self) -> None:
+        """Comes back when the bridge has been told all that happened on the network, and has done with it."""
         await until(lambda: self.remote.is_delivered)
         await self.bridge.parts.inbox.idle()
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 15.0) -> None:
+async def eventually(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
     """Comes back when it is so."""
     clock = Clock(reactor)
     end = clock.seconds() + seconds

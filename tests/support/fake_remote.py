@@ -213,7 +213,7 @@ class FakeRemote:
                 await accept(batch)
             except Exception:  # noqa: BLE001  it was not taken: again
                 continue
-            if self._connected is accept:
+            if self._connected is accept and self._undelivered[: len(batch)] == batch:
                 del self._undelivered[: len(batch)]
         if self._connected is accept:
             self._is_pumping = False

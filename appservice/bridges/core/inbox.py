@@ -66,6 +66,8 @@ class Inbox:
         self._handle, self._give_up = handle, give_up
         self._turns = turns
         self._running: dict[str, _Queue] = {}
+        # How often a queue was read. What was accepted meanwhile may have been in it, and be handled already.
+        self._reads = 0
         # What waited before this process began is known.
         self._has_started = False
         self._pauses: dict[str, tuple[IDelayedCall, Deferred[None]]] = {}
@@ -83,11 +85,12 @@ class Inbox:
         is_repeatable = once is not None or all(item.key is not None for item in items)
         # What has a key may be written twice.
         door = self._store.read if is_repeatable else self._store.run
+        reads = self._reads
         new: dict[str, list[Waiting]] = {item.queue: [] for item in items}
         for each in await door(rows.accept, items, self._clock.now_ms(), once=once):
             new[each.queue].append(each)
         for queue, came in new.items():
-            self._wake(queue, came)
+            self._wake(queue, came if self._reads == reads else [])
         for queue in {item.queue for item in items if item.source != OWN}:
             self._turns.hurry(queue)
 
@@ -169,6 +172,7 @@ class Inbox:
         if not queue.held:
             queue.has_more = False
             queue.held += await self._store.read(rows.waiting, name, _BATCH)
+            self._reads += 1
             queue.is_whole = len(queue.held) < _BATCH and not queue.has_more
         while queue.held and not self._is_stopping:
             await self._finish(queue.held.popleft())

@@ -71,12 +71,12 @@ class Media:
 
     async def copy_once(self, file: RemoteFile) -> Copied:
         """An avatar, emoji or sticker: each id is copied once, by the bot. Raises: as copy."""
-        known = await self._context.store.read(rows.find_copy, file.id)
-        if known is not None:
-            return Copied(known[0], known[1], file.name)
         return await self._sharing.get(file.id, lambda: self._copy_once(file))
 
     async def _copy_once(self, file: RemoteFile) -> Copied:
+        known = await self._context.store.read(rows.find_copy, file.id)
+        if known is not None:
+            return Copied(known[0], known[1], file.name)
         copied = await self.copy(file, self._context.bot, SMALL_BYTES)
         await self._context.store.run(rows.put_copy, file.id, copied.mxc, copied.info)
         return copied

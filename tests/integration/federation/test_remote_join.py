@@ -63,6 +63,7 @@ async def test_the_next_user_joins_without_another_server(pair: Pair) -> None:
 
 
 async def test_two_who_join_at_once_need_one_handshake(pair: Pair) -> None:
+    # Without a name, so that the first is told of all members at once: while some are missing the next must ask.
     room = await pair.alice.create_room()
     before = asked(pair, "/send_join/")
     await gatherResults([as_deferred(join(client, room, "one.test")) for client in (pair.bob, pair.carol)])

@@ -86,6 +86,8 @@ async def test_a_room_without_a_name_is_named_by_its_heroes(alice: Client, visit
     answer = await visitor.join(omit_members="true")
     shown = {pdu["state_key"] for pdu in answer["state"] if pdu["type"] == "m.room.member"}
     assert shown == {alice.user_id}
+    assert answer["members_omitted"] is False
+    assert "servers_in_room" not in answer
 
 
 async def test_a_redacted_event_of_the_state_is_given_redacted(alice: Client, visitor: Visitor) -> None:

@@ -32,17 +32,20 @@ class JoinAnswers:
 
     async def of(self, join: StoredEvent, hosts: Sequence[ServerName], *, omit_members: bool) -> Body:
         """The state before the join, and what authorises both. `hosts` are the servers that were in the room."""
-        nids = await (self._without_members(join) if omit_members else self._states.numbers_before(join))
+        if omit_members:
+            nids, are_omitted = await self._without_members(join)
+        else:
+            nids, are_omitted = await self._states.numbers_before(join), False
         # Who takes an answer without the members needs nothing twice either.
         told = {join.nid, *(nids if omit_members else ())}
         members: list[tuple[str, Member]] = [
             ("origin", orjson.dumps(str(self._server_name))),
             ("event", join.event.canonical),
-            ("members_omitted", b"true" if omit_members else b"false"),
+            ("members_omitted", b"true" if are_omitted else b"false"),
             ("auth_chain", [nid for nid in await self._states.chain_of([*nids, join.nid]) if nid not in told]),
             ("state", nids),
         ]
-        if omit_members:
+        if are_omitted:
             members.append(("servers_in_room", orjson.dumps(list(map(str, hosts)))))
         return Body(members)
 
@@ -50,12 +53,16 @@ class JoinAnswers:
         """The PDUs that tell the user which room it is."""
         return await room_state_pdus(self._heads, await self._heads.get(knock.room_id), self._shown)
 
-    async def _without_members(self, join: StoredEvent) -> list[int]:
-        """The state but for its members: only who joins, and who stands for the room's name if it has none."""
+    async def _without_members(self, join: StoredEvent) -> tuple[list[int], bool]:
+        """The state but for its members: only who joins, and who stands for the room's name if it has none.
+
+        And whether that leaves anybody out: in a direct chat it does not, and who joins need not ask for the rest.
+        """
         state = await self._states.before(join)
         kept = {str(join.event.sender)}
         if not any((event_type, "") in state for event_type, _ in NAMES):
             head = await self._heads.get(join.event.room_id)
             summary = await self._summaries.of(head, join.event.sender)
             kept.update(map(str, summary.get("m.heroes", ())))
-        return [nid for key, nid in state.items() if key[0] != MEMBER or key[1] in kept]
+        nids = [nid for key, nid in state.items() if key[0] != MEMBER or key[1] in kept]
+        return nids, len(nids) < len(state)

@@ -144,6 +144,33 @@ async def test_what_comes_while_the_queue_is_being_read_is_neither_lost_nor_hand
 
 
 @inlined
+async def test_what_was_handled_before_its_acceptance_was_answered_is_handled_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: Deferred[None] = Deferred()
+    read = place.store.read
+
+    async def answer_late(function: Any, *args: Any, **kwargs: Any) -> Any:
+        value = await read(function, *args, **kwargs)
+        if function is rows.accept:
+            await answered
+        return value
+
+    monkeypatch.setattr(place.store, "read", answer_late)
+    inbox = place.inbox()
+    accepting = Deferred.fromCoroutine(inbox.accept(items(range(3), NETWORK)))
+    while await place.left() < 3:
+        pass
+    await inbox.start()
+    await inbox.idle()
+    answered.callback(None)
+    await accepting
+    await inbox.idle()
+    assert place.handled == [0, 1, 2]
+    assert await place.left() == 0
+
+
+@inlined
 async def test_what_waited_before_the_start_goes_before_what_came_since(place: Place) -> None:
     before = place.inbox()
     before.stop()
