@@ -8,7 +8,8 @@ Theory of operation. One thread, one connection. It takes all changes that have 
    and what takes for new what is there;
 3. gives positions to the entries of the others, one after another, without gaps;
 4. runs each statement once, for all rows of all changes (see grouping.py);
-5. moves the heads and commits; a NOTIFY within the transaction tells other processes.
+5. moves the heads and commits; a NOTIFY within the transaction tells other processes, if there are any (tail.py): each
+   would wake this one too.
 
 That is two round trips, however many changes there are. While one batch waits for the disk, the next one gathers.
 When a statement fails, everything is rolled back and each change is tried alone: the faulty one fails, no other does.
@@ -44,12 +45,14 @@ _ADD_ENTRY = Insert(
     "stream", {"position": "bigint", "kind": "text", "room_nid": "int", "user_id": "text", "body": "text"}
 )
 _LOCK_STREAM = "SELECT position FROM stream_head FOR UPDATE"
+_ARE_HEARD = "EXISTS (SELECT FROM listeners WHERE instance <> %s::text)"
 _READ_HEADS = (
-    "SELECT s.position, r.room_nid, r.head FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
+    f"SELECT s.position, r.room_nid, r.head, {_ARE_HEARD}"
+    " FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
 )
 # And those ids that are not new: see Change.only_if_new.
 _READ_HEADS_AND_KNOWN = (
-    "SELECT s.position, r.room_nid, r.head, ARRAY("
+    f"SELECT s.position, r.room_nid, r.head, {_ARE_HEARD}, ARRAY("
     " SELECT event_id FROM events WHERE event_id = ANY(%s::text[])"
     " UNION ALL SELECT target_id FROM awaited_redactions WHERE target_id = ANY(%s::text[])"
     " UNION ALL SELECT i FROM unnest(%s::text[]) i WHERE EXISTS (SELECT FROM relations WHERE parent_id = i))"
@@ -61,22 +64,33 @@ _MOVE_HEADS = Custom(
     " FROM {v} WHERE r.room_nid = v.room_nid",
     key_indexes=(0,),
 )
-_MOVE_STREAM = "UPDATE stream_head SET position = %s::bigint"
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', %s::text)"
 _SET_NUMBER = (
     "INSERT INTO committers (instance, number) VALUES (%s::text, %s::bigint)"
     " ON CONFLICT (instance) DO UPDATE SET number = excluded.number, at = now()"
+)
+# Each statement costs PostgreSQL more than what it does: what every commit does is one.
+_MOVE_STREAM = "moved AS (UPDATE stream_head SET position = %s::bigint)"
+_MOVE_STREAM_AND_SET_NUMBER = f"WITH {_MOVE_STREAM} {_SET_NUMBER}"
+_MOVE_ALL_AND_SET_NUMBER = (
+    f"WITH {_MOVE_STREAM}, room AS (UPDATE rooms SET head = %s::bigint,"
+    " extremities = coalesce(%s::bigint[], extremities) WHERE room_nid = %s::int)"
+    f" {_SET_NUMBER}"
 )
 _LAST_COMMIT = f"BEGIN; {_LOCK_STREAM}; SELECT coalesce((SELECT number FROM committers WHERE instance = %s), 0)"
 
 
 @frozen
 class _Head:
-    """The stream's last position, the rooms' heads, and those of the ids asked for that are not new."""
+    """The stream's last position, the rooms' heads, and those of the ids asked for that are not new.
+
+    `is_heard`: do other processes listen?
+    """
 
     position: int
     of_rooms: Mapping[int, int]
     known: frozenset[str]
+    is_heard: bool
 
 
 Published = Callable[[list[Entry]], None]
@@ -219,7 +233,7 @@ class Committer:
                     head = self._take_head(cur, batch)
                     outcome = _judge(batch, head)
                     last = _give_positions(outcome.done, head.position)
-                    self._write(cur, outcome.done, last)
+                    self._write(cur, outcome.done, last, is_heard=head.is_heard)
             except RACES:
                 races += 1
                 if races == ATTEMPTS:
@@ -262,25 +276,25 @@ class Committer:
         rooms = sorted({head.room_nid for waiting in batch for head in waiting.change.heads})
         ids = [event_id for waiting in batch for event_id in waiting.change.new_ids]
         call = self._call
-        read = call(cur, _READ_HEADS_AND_KNOWN, ids, ids, ids, rooms) if ids else call(cur, _READ_HEADS, rooms)
+        if ids:
+            read = call(cur, _READ_HEADS_AND_KNOWN, self._instance, ids, ids, ids, rooms)
+        else:
+            read = call(cur, _READ_HEADS, self._instance, rooms)
         cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), read)))
         rows = cur.fetchall()
-        known = frozenset(rows[0][3]) if ids else frozenset()
-        return _Head(rows[0][0], {row[1]: row[2] for row in rows if row[1] is not None}, known)
+        known = frozenset(rows[0][4]) if ids else frozenset()
+        return _Head(rows[0][0], {row[1]: row[2] for row in rows if row[1] is not None}, known, rows[0][3])
 
-    def _write(self, cur: Cursor, done: list[_Waiting], last: int) -> None:
+    def _write(self, cur: Cursor, done: list[_Waiting], last: int, *, is_heard: bool) -> None:
         changes = [waiting.change for waiting in done]
         parts = [part for change in changes for part in change.rows]
         entries = [entry for change in changes for entry in change.entries]
         parts += [(_ADD_ENTRY, self._entry_row(entry)) for entry in entries if entry.kind is not Kind.EVENT]
         call = self._call
         sql = [call(cur, statement.sql, statement.rows_json(rows)) for statement, rows in grouped(parts)]
-        if moved := _moved_heads(changes):
-            sql.append(call(cur, _MOVE_HEADS.sql, _MOVE_HEADS.rows_json(moved)))
-        if entries:
-            sql.append(call(cur, _MOVE_STREAM, last))
+        sql += self._moves(cur, _moved_heads(changes), last if entries else None)
+        if entries and is_heard:
             sql.append(call(cur, _NOTIFY, f"{last} {self._instance}"))
-        sql.append(call(cur, _SET_NUMBER, self._instance, self._number))
         functions = [change for change in changes if change.then is not None]
         if functions:
             cur.execute(b";".join(sql))
@@ -289,6 +303,17 @@ class Committer:
                 change.result = change.then(cur)
             sql = []
         cur.execute(b";".join([*sql, b"COMMIT"]))
+
+    def _moves(self, cur: Cursor, heads: Sequence[Row], last: int | None) -> list[bytes]:
+        """Moves these rooms' heads, and the stream's to `last` if it is given; keeps the transaction's number."""
+        call, number = self._call, (self._instance, self._number)
+        if last is None:
+            return [call(cur, _SET_NUMBER, *number)]
+        if len(heads) == 1:
+            [(room_nid, head, extremities)] = heads
+            return [call(cur, _MOVE_ALL_AND_SET_NUMBER, last, head, extremities, room_nid, *number)]
+        moved = [call(cur, _MOVE_HEADS.sql, _MOVE_HEADS.rows_json(heads))] if heads else []
+        return [*moved, call(cur, _MOVE_STREAM_AND_SET_NUMBER, last, *number)]
 
     def _entry_row(self, entry: Entry) -> Row:
         return (entry.position, str(entry.kind), entry.room_nid, entry.user_id, self._entry_body(entry))

@@ -482,6 +482,11 @@ CREATE TABLE key_signatures (
     signature text NOT NULL
 );
 
+CREATE TABLE listeners (
+    pid integer NOT NULL,
+    instance text NOT NULL
+);
+
 CREATE TABLE login_tokens (
     token_hash bytea NOT NULL,
     user_id text NOT NULL,
@@ -1135,6 +1140,9 @@ ALTER TABLE ONLY key_backups
 
 ALTER TABLE ONLY key_signatures
     ADD CONSTRAINT key_signatures_pkey PRIMARY KEY (target_user_id, target, signer_user_id, signer_key_id);
+
+ALTER TABLE ONLY listeners
+    ADD CONSTRAINT listeners_pkey PRIMARY KEY (pid);
 
 ALTER TABLE ONLY login_tokens
     ADD CONSTRAINT login_tokens_pkey PRIMARY KEY (token_hash);

@@ -2,6 +2,10 @@
 
 The notice carries a position only; what was committed is read from the database, so that a lost notice or a lost
 connection costs a delay and nothing else.
+
+Who commits tells only if somebody else listens: each connection that does has a row in `listeners`, written with the
+lock of `stream_head` in hand, so that whatever is committed after it knows of it, and whatever came before is found by
+the look that follows. Rows of connections that are gone do no harm but for a notice in vain.
 """
 
 import logging
@@ -29,6 +33,12 @@ from storage.stream import Stream, TooFarBehind, read_entries
 
 logger = logging.getLogger(__name__)
 
+_REGISTER = (
+    "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
+    " DELETE FROM listeners l WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid);"
+    " INSERT INTO listeners (pid, instance) VALUES (pg_backend_pid(), %s)"
+    " ON CONFLICT (pid) DO UPDATE SET instance = excluded.instance; COMMIT"
+)
 RECONNECT_S = 1.0
 # Even without a notice, look this often: a connection may be dead without our knowing.
 LOOK_S = 15.0
@@ -62,7 +72,7 @@ class Tail:
     def start(self, stream: Stream) -> None:
         """Listens from now on. Blocks for one connect; called while the server starts."""
         self._stream = stream
-        self._have_connected(_listen(self._dsn))
+        self._have_connected(_listen(self._dsn, self._instance))
         self._look_timer = self._reactor.callLater(LOOK_S, self._look)
 
     def stop(self) -> None:
@@ -157,7 +167,7 @@ class Tail:
 
     def _connect_on_thread(self) -> None:
         try:
-            connection = _listen(self._dsn)
+            connection = _listen(self._dsn, self._instance)
         except psycopg2.Error:
             self._reactor.callFromThread(self._have_not_connected)
         else:
@@ -196,8 +206,9 @@ class Tail:
         self._again()
 
 
-def _listen(dsn: str) -> Connection:
+def _listen(dsn: str, instance: str) -> Connection:
     connection = connect(dsn)
     with connection.cursor() as cur:
+        cur.execute(_REGISTER, (instance,))
         cur.execute(f"LISTEN {CHANNEL}")
     return connection

@@ -12,6 +12,7 @@ from matrix.ids import EventId
 from matrix.room_versions import ROOM_VERSIONS
 from storage import events as event_rows
 from storage.change import Change, Entry, Kind
+from storage.commit import CHANNEL
 from storage.events import EventRow, StoredEvent
 from storage.opened import Storage, open_storage
 from storage.rooms import ADD_ROOM
@@ -168,3 +169,65 @@ async def test_what_was_deleted_before_it_was_read_leaves_no_hole(process: Start
     await first.commit(profile("@b:x"))
     await second.heard_of(2)
     assert [(entry.position, entry.kind) for entry in second.told] == [(1, Kind.GONE), (2, Kind.PROFILE)]
+
+
+class Listener:
+    """Hears all notices, and registers nowhere."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = psycopg2.connect(dsn)
+        self._connection.autocommit = True
+        self._connection.cursor().execute(f"LISTEN {CHANNEL}")
+
+    def heard(self) -> list[str]:
+        """What has been told so far: PostgreSQL says it before it answers anything else."""
+        self._connection.cursor().execute("SELECT")
+        payloads = [notice.payload.partition(" ")[0] for notice in self._connection.notifies]
+        self._connection.notifies.clear()
+        return payloads
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def listener(dsn: str):
+    listener = Listener(dsn)
+    yield listener
+    listener.close()
+
+
+async def test_who_is_alone_tells_nobody(process: Start, listener: Listener) -> None:
+    first = process()
+    await first.commit(profile("@a:x"))
+    assert listener.heard() == []
+
+
+async def test_others_are_told_from_their_first_moment_on(process: Start, listener: Listener) -> None:
+    first = process()
+    await first.commit(profile("@a:x"))
+    second = process()
+    await first.commit(profile("@b:x"))
+    await second.commit(profile("@c:x"))
+    assert listener.heard() == ["2", "3"]
+
+
+async def test_who_listens_anew_is_told_again(process: Start, dsn: str, listener: Listener) -> None:
+    first, second = process(), process()
+    # As after a crash of PostgreSQL, or where another server took its place: nobody is known to listen.
+    rows(dsn, "DELETE FROM listeners")
+    await first.commit(profile("@a:x"))
+    assert listener.heard() == []
+    second.storage.tail.stop()
+    second.storage.tail.start(second.storage.stream)
+    await second.heard_of(1)
+    await first.commit(profile("@b:x"))
+    assert listener.heard() == ["2"]
+
+
+async def test_those_that_have_gone_are_forgotten_by_who_comes(process: Start, dsn: str, listener: Listener) -> None:
+    # No session has this number.
+    rows(dsn, "INSERT INTO listeners (pid, instance) VALUES (-1, 'gone')")
+    first = process()
+    await first.commit(profile("@a:x"))
+    assert listener.heard() == []
