@@ -43,12 +43,9 @@ class Loader(Generic[K, V]):
     async def load_many(self, keys: Iterable[K]) -> dict[K, V]:
         """What was found, by key."""
         asked = {key: self.load(key) for key in keys}
-        found = {}
-        for key, deferred in asked.items():
-            value = await deferred
-            if value is not None:
-                found[key] = value
-        return found
+        # The answers come in this order, and who waits for the last of them is woken once, not by each.
+        found = [(key, await deferred) for key, deferred in reversed(asked.items())]
+        return {key: value for key, value in reversed(found) if value is not None}
 
     def _go(self) -> None:
         self._scheduled = False

@@ -1,5 +1,7 @@
 """Look-ups of one turn of the reactor are one query."""
 
+from collections.abc import Coroutine, Generator
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock
@@ -92,3 +94,35 @@ def test_load_many_gives_what_was_found(loader: Loader[int, str], fetched: Fetch
     clock.advance(0)
     fetched.answer({2: "two"})
     assert found.result == {2: "two"}
+
+
+class Wakings:
+    """A coroutine, and how often it has waited."""
+
+    def __init__(self, coroutine: Coroutine) -> None:
+        self.count = 0
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator:
+        value = None
+        while True:
+            try:
+                waited = self._coroutine.send(value)
+            except StopIteration as done:
+                return done.value
+            self.count += 1
+            value = yield waited
+
+
+def test_who_asks_for_many_is_woken_once(loader: Loader[int, str], fetched: Fetched, clock: Clock) -> None:
+    wakings = Wakings(loader.load_many(range(100)))
+
+    async def waits() -> dict[int, str]:
+        return await wakings
+
+    found = Deferred.fromCoroutine(waits())
+    clock.advance(0)
+    fetched.answer({key: str(key) for key in range(50)})
+    assert found.result == {key: str(key) for key in range(50)}
+    assert list(found.result) == list(range(50))
+    assert wakings.count == 1
