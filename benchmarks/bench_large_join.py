@@ -1,19 +1,17 @@
 """Joining a room of 10,000 members and 30,000 state and auth events, from a server written by hand.
 
 python -m benchmarks.bench_large_join inside [--whole] [--profile] [--members N --events N]
-    Hearth in this process, the network in memory: seconds until the join is answered and until the room is known whole,
-    CPU, memory, and the longest that nobody else had a turn of the reactor.
+    Hearth in this process, the other server in another, over TLS: seconds until the join is answered and until the room
+    is known whole, CPU, memory, and the longest that nobody else had a turn of the reactor.
 """
 
 import argparse
 import gc
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections import Counter
 from pathlib import Path
 
 from attrs import define, field
@@ -21,29 +19,15 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from benchmarks.large_room import SavedRoom
+from benchmarks.large_room_server import serving
 from benchmarks.measured import Cost
-from federation.outbound.wire import WireAnswer
 from homeserver.cli.serving import prepare_process, settle
-from matrix.ids import ServerName
+from tests.integration.federation.tls_servers import make_wire
 from tests.support.database import TestServer
-from tests.support.federation import Network, Sent
-from tests.support.homeserver import Homeserver, q
+from tests.support.homeserver import Homeserver, make_config, q
 
-SERVERS = 20
 TICK_S = 0.001
-LONG_S = 0.008
-
-
-@define
-class InMemory:
-    """One of the room's servers on the network in memory."""
-
-    name: ServerName
-    room: SavedRoom
-
-    async def answer(self, sent: Sent) -> WireAnswer:
-        status, body = self.room.answer(self.name, sent.request.target)
-        return WireAnswer(status, {"content-type": "application/json"}, body)
+LOOKED_AT_S = 0.002
 
 
 @define
@@ -78,25 +62,29 @@ def _longest(seconds: list[float]) -> str:
 
 
 class Watch(threading.Thread):
-    """Where the reactor's thread is when nobody had a turn for long."""
+    """Where the reactor's thread is in the longest turns, again and again."""
 
     def __init__(self, beat: Beat) -> None:
         super().__init__(daemon=True)
         self._beat = beat
-        self.seen: Counter[str] = Counter()
+        self.is_done = False
+        # By the beginning of the turn.
+        self._seen: dict[float, list[tuple[float, str]]] = {}
 
     def run(self) -> None:
         main = threading.main_thread().ident or 0
         clock = time.pthread_getcpuclockid(main)
-        while True:
-            time.sleep(0.002)
-            worked = time.clock_gettime(clock) - self._beat.worked
-            if worked > LONG_S and (frame := sys._current_frames().get(main)) is not None:
-                stack = traceback.extract_stack(frame)[-5:]
-                self.seen[" < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in stack[::-1])] += 1
+        while not self.is_done:
+            time.sleep(0.001)
+            turn, worked = self._beat.last, time.clock_gettime(clock) - self._beat.worked
+            if worked > LOOKED_AT_S and (frame := sys._current_frames().get(main)) is not None:
+                stack = traceback.extract_stack(frame)[-6:]
+                where = " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in stack[::-1])
+                self._seen.setdefault(turn, []).append((worked, where))
 
     def lines(self) -> str:
-        return "\n".join(f"{count:6} {where}" for where, count in self.seen.most_common(25))
+        turns = sorted(self._seen.values(), key=lambda seen: -seen[-1][0])
+        return "\n\n".join("\n".join(f"{worked * 1e3:5.1f} ms {where}" for worked, where in seen) for seen in turns[:8])
 
 
 class Collections:
@@ -132,12 +120,8 @@ def forget_peak(pid: int | str = "self") -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-async def measure(network: Network, data: Path, room: SavedRoom, *, profile: bool) -> None:
+async def measure(host: Homeserver, data: Path, room: SavedRoom, *, profile: bool) -> None:
     room_id = str(room.room_id)
-    for name in room.servers:
-        network.peers[name] = InMemory(name, room)
-    prepare_process()
-    host = await network.start("one.test")
     alice = await host.register("alice")
     beat = Beat()
     beat.tick()
@@ -145,19 +129,21 @@ async def measure(network: Network, data: Path, room: SavedRoom, *, profile: boo
     settle()
     beat.clear()
     watch, collections = Watch(beat), Collections()
-    if profile:
-        watch.start()
     forget_peak()
     before = memory_mb("VmRSS")
     cost = Cost(data)
     await sleep(0.1)
     beat.clear()
-    began = time.perf_counter()
+    if profile:
+        watch.start()
+    began, worked = time.perf_counter(), time.thread_time()
     await alice.ok("POST", f"/join/{q(room_id)}?via={room.servers[0]}", {})
     answered = time.perf_counter() - began
     print(f"join answered after {answered:.2f} s; {beat.line()}", flush=True)
     await is_whole(host, room_id)
     print(f"known whole after   {time.perf_counter() - began:.2f} s; {beat.line()}")
+    watch.is_done = True
+    print(f"CPU of the reactor's thread {time.thread_time() - worked:.2f} s; of all:")
     print(cost.line("join and completion", 1))
     print(f"memory: {before:.0f} MB before, most {memory_mb('VmHWM'):.0f} MB, now {memory_mb('VmRSS'):.0f} MB")
     print(collections.line())
@@ -178,25 +164,21 @@ def sleep(seconds: float) -> "Deferred[None]":
     return done
 
 
-def make(directory: Path, names: list[str], arguments: argparse.Namespace) -> SavedRoom:
-    """In a process of its own: what it takes of memory is not to be mistaken for ours."""
-    directory.mkdir()
-    numbers = [str(arguments.members), str(arguments.events)]
-    subprocess.run([sys.executable, "-m", "benchmarks.large_room", str(directory), *numbers, *names], check=True)
-    return SavedRoom(directory, whole=arguments.whole)
-
-
 async def inside(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="hearth-large-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        room = make(directory / "room", [f"s{number}.test" for number in range(SERVERS)], arguments)
-        server = TestServer(directory / "postgres")
-        network = Network(server, directory)
-        try:
-            await measure(network, directory / "postgres", room, profile=arguments.profile)
-        finally:
-            await network.close()
-            server.postgres.stop()
+        (directory / "room").mkdir()
+        serve = serving(directory / "room", members=arguments.members, events=arguments.events, whole=arguments.whole)
+        with serve as (room, authority):
+            server = TestServer(directory / "postgres")
+            prepare_process()
+            config = make_config(directory, "trusted_key_servers: []\n")
+            host = await Homeserver.start(server.fresh(), config, wire=make_wire(authority))
+            try:
+                await measure(host, directory / "postgres", room, profile=arguments.profile)
+            finally:
+                await host.stop()
+                server.postgres.stop()
 
 
 def main() -> None:
