@@ -112,14 +112,20 @@ class KeyFetch:
 
     async def _ask_themselves(self, wanted: Wanted, answers: Answers, how: _How) -> None:
         deadline_s = self._clock.seconds() + DIRECT_S
-        asking = [as_deferred(self._ask_before(deadline_s, name, how)) for name in wanted]
+        turns = DeferredSemaphore(1) if len(wanted) > FEW else None
+        asking = [as_deferred(self._ask_before(deadline_s, name, how, turns)) for name in wanted]
         for answer in await gatherResults(asking):
             if answer is not None:
                 answers[answer.server_name] = answer
 
-    async def _ask_before(self, deadline_s: float, name: ServerName, how: _How) -> KeyAnswer | None:
+    async def _ask_before(
+        self, deadline_s: float, name: ServerName, how: _How, turns: DeferredSemaphore | None
+    ) -> KeyAnswer | None:
         await self._semaphore.acquire()
         try:
+            if turns is not None:
+                # To connect takes a millisecond, and the handshake another: the servers come one after the other.
+                await turns.run(self._clock.sleep, 0)
             left_s = deadline_s - self._clock.seconds()
             return await self._clock.timeout(self._ask(name, how), left_s) if left_s > 0 else None
         except TimeoutError:

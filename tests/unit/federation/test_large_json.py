@@ -41,6 +41,40 @@ def test_it_is_what_orjson_makes_of_it(value: Any, window: int, is_spaced: bool)
         assert decoded(body) == orjson.loads(body)
 
 
+# What looks like the end of an element, within texts and within elements.
+OBJECTS = st.recursive(
+    st.fixed_dictionaries({"a": st.sampled_from(["},{", '"},{"', "\\", "]"]) | st.integers(0, 9)}),
+    lambda inner: st.fixed_dictionaries({"b": st.lists(inner, max_size=3)}),
+    max_leaves=6,
+)
+
+
+STRINGS = st.text('",\\a', max_size=4)
+
+
+@given(
+    st.lists(OBJECTS | STRINGS | st.lists(OBJECTS | STRINGS, max_size=3), max_size=8),
+    st.integers(1, 200),
+    st.integers(1, 200),
+)
+def test_several_elements_at_once_are_what_each_is_by_itself(value: list[Any], window: int, turn: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large_json, "WINDOW", window)
+        patch.setattr(large_json, "TURN", turn)
+        assert decoded(orjson.dumps({"pdus": value})) == {"pdus": value}
+
+
+@pytest.mark.parametrize("element", [b'{"a":[{},{}]}', b'"$an_event_id"', b"0"])
+def test_what_was_looked_at_in_vain_is_not_looked_at_for_each_element(
+    monkeypatch: pytest.MonkeyPatch, element: bytes
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(large_json, "_at_once", lambda text: (tried.append(len(text)), ([], 0))[1])
+    body = b'{"pdus":[' + b",".join([element] * 20_000) + b"]}"
+    assert decoded(body) == orjson.loads(body)
+    assert sum(tried) < 2 * len(body)
+
+
 @pytest.mark.parametrize(
     "body",
     [
