@@ -235,6 +235,11 @@ class Events:
             self._by_nid.move_to_end(nid)
         return stored
 
+    def known_by_id(self, event_id: EventId) -> StoredEvent | None:
+        """The event if it is in memory."""
+        nid = self._nid_by_id.get(event_id)
+        return None if nid is None else self.known(nid)
+
     def forget(self, stored: StoredEvent) -> None:
         self._by_nid.pop(stored.nid, None)
         self._nid_by_id.pop(stored.event_id, None)
@@ -260,8 +265,7 @@ class Events:
         found: dict[EventId, StoredEvent] = {}
         missing = []
         for event_id in event_ids:
-            nid = self._nid_by_id.get(event_id)
-            stored = None if nid is None else self.known(nid)
+            stored = self.known_by_id(event_id)
             if stored is not None:
                 found[event_id] = stored
             elif not self.expected.is_absent(event_id):

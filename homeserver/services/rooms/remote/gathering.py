@@ -6,7 +6,7 @@ and what is told of a room in all, is bounded beside that (expense.py).
 Source: server-server API, "Retrieving event authorization information", "Backfilling and retrieving missing events".
 """
 
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Sequence, Set
 from typing import TypeVar
 
 from attrs import define, frozen
@@ -125,11 +125,13 @@ class Gathering:
         named = [found[one] for one in event.auth_events if one in found]
         return Needs(auth=named, create=found.get(create) if create is not None else None)
 
-    async def take_in(self, budget: Budget, pdus: Sequence[Json]) -> dict[EventId, StoredEvent]:
-        """Keeps as outliers those of the PDUs that are events of the room."""
+    async def take_in(
+        self, budget: Budget, pdus: Sequence[Json], absent: Set[EventId] = frozenset()
+    ) -> dict[EventId, StoredEvent]:
+        """Keeps as outliers those of the PDUs that are events of the room. `absent`: as in `Outliers.add`."""
         self.expense.add(budget.origin, budget.room_nid, events=len(pdus))
         events = await self._checks.events_of(pdus, budget.version)
-        return await self._outliers.add(budget.room_nid, await self._of_room(events, budget.room_id))
+        return await self._outliers.add(budget.room_nid, await self._of_room(events, budget.room_id), absent)
 
     async def _of_room(self, events: Sequence[Event], room_id: RoomId) -> list[Event]:
         found: list[Event] = []
@@ -144,7 +146,7 @@ class Gathering:
         self.expense.add(budget.origin, budget.room_nid, ids=len(told["pdu_ids"]) + len(told["auth_chain_ids"]))
         lacking = await self._lacking([*told["pdu_ids"], *told["auth_chain_ids"]])
         if len(lacking) > FEW_EVENTS:
-            await self._take_in_state(event_id, budget)
+            await self._take_in_state(event_id, budget, lacking)
         elif lacking:
             await self._fetch(sorted(lacking), budget)
         state: dict[StateKey, int] = {}
@@ -153,11 +155,11 @@ class Gathering:
             state.update((one.event.key, one.nid) for one in known.values() if _is_state_of(budget.room_nid, one))
         return await self._with_itself(event_id, state, budget)
 
-    async def _take_in_state(self, event_id: EventId, budget: Budget) -> None:
+    async def _take_in_state(self, event_id: EventId, budget: Budget, absent: Set[EventId]) -> None:
         """The whole state, and what authorises it. The answer is let go as soon as it is checked: it may be large."""
         async with self.expense.states.of(budget.origin):
             pdus = _pdus_of(await self.ask(budget, self._peers.state(budget.origin, budget.room_id, event_id)))
-            await self.take_in(budget, pdus)
+            await self.take_in(budget, pdus, absent)
             # A little at a time: to free tens of thousands of objects takes longer than a turn may.
             while pdus:
                 del pdus[-FREED_AT_ONCE:]

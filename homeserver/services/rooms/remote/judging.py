@@ -61,7 +61,7 @@ def in_auth_order(events: Iterable[Event]) -> Generator[None, None, list[Event]]
 
     In steps of a millisecond, so that tens of thousands of events hold up nobody.
     """
-    by_id = {event.event_id: event for event in events}
+    by_id = yield from _by_id(events)
     missing: dict[EventId, int] = {}
     named_by: dict[EventId, list[EventId]] = {}
     for at, event in enumerate(by_id.values(), 1):
@@ -86,3 +86,12 @@ def in_auth_order(events: Iterable[Event]) -> Generator[None, None, list[Event]]
         if len(ordered) % STEP == 0:
             yield
     return ordered
+
+
+def _by_id(events: Iterable[Event]) -> Generator[None, None, dict[EventId, Event]]:
+    found: dict[EventId, Event] = {}
+    for at, event in enumerate(events, 1):
+        found[event.event_id] = event
+        if at % STEP == 0:
+            yield
+    return found

@@ -5,7 +5,7 @@ They are judged by their auth events alone, and kept, so that later events can b
 Source: server-server API, "Checks performed on receipt of a PDU", 1 to 4; "Retrieving event authorization information".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from attrs import frozen
 
@@ -44,12 +44,15 @@ class Outliers:
         self._event_nids = event_nids
         self._clock = clock
 
-    async def add(self, room_nid: int, events: Sequence[Event]) -> dict[EventId, StoredEvent]:
+    async def add(
+        self, room_nid: int, events: Sequence[Event], absent: Set[EventId] = frozenset()
+    ) -> dict[EventId, StoredEvent]:
         """Stores those that are new; gives them and those that are known, by id.
 
         Left out: whose auth events are neither known nor among them, so that nobody can judge it.
+        `absent`: those that were not in the database when the caller looked.
         """
-        known = await self._known(events)
+        known = await self._known(events, absent)
         new: list[Event] = []
         async for part in slices(events, self._clock):
             new += [event for event in part if event.event_id not in known]
@@ -61,19 +64,21 @@ class Outliers:
             given.update((event.event_id, known[event.event_id]) for event in part if event.event_id in known)
         return given
 
-    async def _known(self, events: Sequence[Event]) -> dict[EventId, StoredEvent]:
+    async def _known(self, events: Sequence[Event], absent: Set[EventId]) -> dict[EventId, StoredEvent]:
         """Those of the events, and of their auth events, that are here."""
         known: dict[EventId, StoredEvent] = {}
         asked: set[EventId] = set()
-        for start in range(0, len(events), LOOKED_UP):
+        async for part in slices(events, self._clock, LOOKED_UP):
             wanted: set[EventId] = set()
-            for event in events[start : start + LOOKED_UP]:
+            for event in part:
                 wanted.update((event.event_id, *event.auth_events))
                 if (create := create_id(event)) is not None:
                     wanted.add(create)
             wanted -= asked
             asked |= wanted
-            known |= await self._events.by_id(wanted)
+            known |= await self._events.by_id(
+                one for one in wanted if one not in absent or self._events.known_by_id(one) is not None
+            )
         return known
 
     async def _in_auth_order(self, events: Sequence[Event]) -> list[Event]:
