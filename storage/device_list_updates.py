@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from attrs import frozen
 from psycopg2.extensions import cursor as Cursor
 
 from matrix.ids import ServerName
@@ -37,19 +38,34 @@ def servers_new_to(cur: Cursor, server: str, user_id: str, room_nid: int) -> lis
     return [ServerName(name) for (name,) in cur]
 
 
-def users_new_to(cur: Cursor, server: str, room_nid: int, joined_at: int, limit: int) -> list[str]:
-    """If a server came into a room by the event at `joined_at`: our users there with whom it shares no other room.
+@frozen
+class Newcomer:
+    """A server, and the position of the event of the room by which it may have come in."""
 
-    One statement.
+    server: str
+    room_nid: int
+    position: int
+
+
+def users_new_to(cur: Cursor, ours: str, newcomer: Newcomer, limit: int) -> list[str]:
+    """If the server came into the room by that event: our users there with whom it shares no other room.
+
+    One statement, that looks at no other members: first at our users in the room, then at the rooms of each.
     """
     cur.execute(
-        "SELECT m.user_id FROM memberships m JOIN users u ON u.user_id = m.user_id WHERE m.room_nid = %(room)s"
-        " AND m.membership = 'join' AND EXISTS (SELECT 1 FROM room_servers s WHERE s.room_nid = %(room)s"
-        " AND s.server = %(server)s AND s.until IS NULL AND s.since = %(at)s)"
-        " AND NOT EXISTS (SELECT 1 FROM memberships o JOIN room_servers s USING (room_nid) WHERE o.user_id = m.user_id"
-        " AND o.membership = 'join' AND o.room_nid <> %(room)s AND s.server = %(server)s AND s.until IS NULL)"
-        " LIMIT %(limit)s",
-        {"room": room_nid, "server": server, "at": joined_at, "limit": limit},
+        "WITH ours AS MATERIALIZED (SELECT user_id FROM memberships WHERE room_nid = %(room)s AND membership = 'join'"
+        " AND server_of(user_id) = %(ours)s AND EXISTS (SELECT 1 FROM room_servers s WHERE s.room_nid = %(room)s"
+        " AND s.server = %(server)s AND s.until IS NULL AND s.since = %(at)s))"
+        " SELECT user_id FROM ours WHERE (SELECT 1 FROM memberships o JOIN room_servers s USING (room_nid)"
+        " WHERE o.user_id = ours.user_id AND o.membership = 'join' AND o.room_nid <> %(room)s"
+        " AND s.server = %(server)s AND s.until IS NULL LIMIT 1) IS NULL LIMIT %(limit)s",
+        {
+            "ours": ours,
+            "room": newcomer.room_nid,
+            "server": newcomer.server,
+            "at": newcomer.position,
+            "limit": limit,
+        },
     )
     return [user_id for (user_id,) in cur]
 

@@ -1388,6 +1388,8 @@ CREATE INDEX media_of_user ON media USING btree (uploader, created_ms) WHERE (up
 
 CREATE INDEX media_thumbnails_by_last_access ON media_thumbnails USING btree (last_access_ms);
 
+CREATE INDEX memberships_by_server ON memberships USING btree (room_nid, server_of(user_id)) WHERE (membership = 'join'::text);
+
 CREATE INDEX memberships_by_user ON memberships USING btree (user_id, membership);
 
 CREATE UNIQUE INDEX one_time_keys_in_order ON one_time_keys USING btree (user_id, device_id, algorithm, nid);

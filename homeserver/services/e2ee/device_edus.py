@@ -19,6 +19,7 @@ from storage import device_list_updates, partial_rooms, remote_devices
 from storage.change import Change, Entry, Kind
 from storage.database import Database
 from storage.device_keys import PublishedKeys
+from storage.device_list_updates import Newcomer, users_new_to
 from storage.devices import first_device_ids
 from storage.events import Events, StoredEvent
 from storage.federation_queue import broadcast_edu, queue_edu
@@ -193,9 +194,8 @@ class DeviceEdus:
             if servers:
                 await self._introduce(change, [user_id], servers, position, also_without_keys=also_without_keys)
             return
-        users = await self._database.read(
-            device_list_updates.users_new_to, user_id.domain, room_nid, position, MAX_USERS_TOLD
-        )
+        newcomer = Newcomer(user_id.domain, room_nid, position)
+        users = await self._database.read(users_new_to, self._server_name, newcomer, MAX_USERS_TOLD)
         if users:
             await self._introduce(change, users, [user_id.domain], position, also_without_keys=also_without_keys)
 
