@@ -117,7 +117,7 @@ class Change:
         return self
 
     def only_if_new(self, event_id: str) -> Self:
-        """Refuse the change (NotNew) if the event is there, or is named: by relations, or redactions that wait for it.
+        """Refuse the change (NotNew) if the event is there, or is named: by relations, redactions, or what follows it.
 
         What comes in the usual way is new: so nobody has to look before. The id has no NUL.
         """

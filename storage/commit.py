@@ -55,7 +55,9 @@ _READ_HEADS_AND_KNOWN = (
     f"SELECT s.position, r.room_nid, r.head, {_ARE_HEARD}, ARRAY("
     " SELECT event_id FROM events WHERE event_id = ANY(%s::text[])"
     " UNION ALL SELECT target_id FROM awaited_redactions WHERE target_id = ANY(%s::text[])"
-    " UNION ALL SELECT i FROM unnest(%s::text[]) i WHERE EXISTS (SELECT FROM relations WHERE parent_id = i))"
+    " UNION ALL SELECT i FROM unnest(%s::text[]) i WHERE EXISTS (SELECT FROM relations WHERE parent_id = i)"
+    " UNION ALL SELECT m.event_id FROM missing_prev_events m WHERE m.room_nid = ANY(%s::int[])"
+    " AND m.event_id = ANY(%s::text[]))"
     " FROM stream_head s LEFT JOIN rooms r ON r.room_nid = ANY(%s::int[])"
 )
 _MOVE_HEADS = Custom(
@@ -277,7 +279,7 @@ class Committer:
         ids = [event_id for waiting in batch for event_id in waiting.change.new_ids]
         call = self._call
         if ids:
-            read = call(cur, _READ_HEADS_AND_KNOWN, self._instance, ids, ids, ids, rooms)
+            read = call(cur, _READ_HEADS_AND_KNOWN, self._instance, ids, ids, ids, rooms, ids, rooms)
         else:
             read = call(cur, _READ_HEADS, self._instance, rooms)
         cur.execute(b";".join((b"BEGIN", call(cur, _LOCK_STREAM), read)))

@@ -9,6 +9,7 @@ Source: server-server API, "Transactions", "Server Access Control Lists (ACLs)".
 
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import orjson
@@ -92,7 +93,7 @@ class Pdus:
         self._heads = heads
         self._acls = acls
         self._door = door
-        self._received = metrics.counter("federation_received_pdus", "PDUs of other servers", ["outcome"])
+        self._received = cache(metrics.counter("federation_received_pdus", "PDUs of other servers", ["outcome"]).labels)
 
     async def by_room(self, pdus: Sequence[Any]) -> list[OfRoom]:
         """Those of rooms that are known here."""
@@ -125,7 +126,7 @@ class Pdus:
             # Whatever it is, it is said of the one event when that is taken in by itself.
             logger.exception("Events of %s in %s could not be taken in together", origin, of_room.room_id)
         results.update((event_id, {}) for event_id, _ in of_room.events[:done] if event_id is not None)
-        self._received.labels("taken").inc(done)
+        self._received("taken").inc(done)
         if done < len(of_room.events):
             left.append(OfRoom(of_room.room_id, of_room.events[done:]))
 
@@ -139,7 +140,7 @@ class Pdus:
         room = await self._heads.find_room(room_id)
         if room is None:
             # Without its version not even the ids of its events can be told. Synapse is as silent.
-            self._received.labels("unknown_room").inc(len(pdus))
+            self._received("unknown_room").inc(len(pdus))
             return
         version = ROOM_VERSIONS[room.version]
         found[room_id] = OfRoom(room_id, [(_event_id(pdu, version), pdu) for pdu in pdus])
@@ -148,7 +149,7 @@ class Pdus:
         may_act = await self._acls.may_act(origin, of_room.room_id)
         for event_id, pdu in of_room.events:
             error = await self._error(origin, of_room.room_id, pdu) if may_act else "Server is banned from room"
-            self._received.labels("refused" if error else "taken").inc()
+            self._received("refused" if error else "taken").inc()
             if event_id is not None:
                 results[event_id] = {"error": error} if error else {}
 

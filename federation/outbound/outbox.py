@@ -192,9 +192,10 @@ class Outbox:
             return
         places.is_filling = True
         for _ in range(STARTED_AT_ONCE):
-            if places.has_place:
-                places.running += 1
-                self._tasks.background("federation.send", self._in_place(places, places.waiting.popleft()))
+            if not places.has_place:
+                break
+            places.running += 1
+            self._tasks.background("federation.send", self._in_place(places, places.waiting.popleft()))
         if places.has_place:
             self._clock.later(0, self._fill_on, places)
         else:

@@ -20,8 +20,10 @@ class Pool:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._by_route: dict[Route, deque[ClientConnection]] = {}
-        # By age: the first has been idle longest.
-        self._idle: dict[ClientConnection, tuple[Route, IDelayedCall]] = {}
+        # By age: the first has been idle longest. And since when.
+        self._idle: dict[ClientConnection, tuple[Route, float]] = {}
+        # One for all of them: a timer for each request costs more than all the rest of this.
+        self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -40,18 +42,18 @@ class Pool:
             connection.abort()
             return
         self._by_route.setdefault(route, deque()).append(connection)
-        self._idle[connection] = (route, self._clock.later(IDLE_S, self._close, connection))
+        self._idle[connection] = (route, self._clock.seconds())
         if len(self._idle) > MAX_IDLE:
             self._close(next(iter(self._idle)))
+        if self._timer is None:
+            self._timer = self._clock.later(IDLE_S, self._close_oldest)
 
     def remove(self, connection: ClientConnection) -> None:
         """It is in use again, or gone."""
         found = self._idle.pop(connection, None)
         if found is None:
             return
-        route, timer = found
-        if timer.active():
-            timer.cancel()
+        route, _ = found
         connections = self._by_route[route]
         connections.remove(connection)
         if not connections:
@@ -59,6 +61,19 @@ class Pool:
 
     def close(self) -> None:
         for connection in list(self._idle):
+            self._close(connection)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _close_oldest(self) -> None:
+        """Those whose time is over; comes again when that of the next one is."""
+        self._timer, now_s = None, self._clock.seconds()
+        for connection, (_, since_s) in list(self._idle.items()):
+            left_s = since_s + IDLE_S - now_s
+            if left_s > 0:
+                self._timer = self._clock.later(left_s, self._close_oldest)
+                break
             self._close(connection)
 
     def _close(self, connection: ClientConnection) -> None:

@@ -3,6 +3,7 @@
 Source: server-server API, "Resolving server names". The numbers are those of its steps.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from attrs import frozen
@@ -13,6 +14,8 @@ from federation.outbound.well_known import WellKnown
 from matrix.ids import ServerName
 
 PORT = 8448
+# Names that need not be looked at anew for each request.
+MAX_READ = 2_000
 
 
 @frozen
@@ -65,8 +68,7 @@ class Resolver:
 
     async def resolve(self, server_name: ServerName) -> Route:
         """Raises: Unreachable."""
-        authority = split(server_name)
-        direct = _direct(server_name, authority, steps=("1", "2"))
+        authority, direct = _read(server_name)
         if direct is not None:
             return direct
         delegated = await self._well_known.delegated(authority.host)
@@ -83,6 +85,13 @@ class Resolver:
             if targets:
                 return Route(tuple(targets), host, host, step)
         return Route((Target(host, PORT),), host, host, steps[2])
+
+
+@lru_cache(MAX_READ)
+def _read(server_name: ServerName) -> "tuple[Authority, Route | None]":
+    """The name's parts, and where they lead by themselves. Raises: Unreachable."""
+    authority = split(server_name)
+    return authority, _direct(server_name, authority, steps=("1", "2"))
 
 
 def _direct(server_name: str, authority: Authority, steps: tuple[str, str]) -> Route | None:

@@ -6,7 +6,7 @@ are ours (fan_out.py, outbox.py). A queue exists while its destination has somet
 transaction at a time is under way to it, and what gathers meanwhile goes into the next.
 
 What is durable is positions. All entries up to the position of a shard have been dealt with: acknowledged by each of
-its destinations, or the destination is behind, and has a position of its own. That is written every second in which
+its destinations, or the destination is behind, and has a position of its own. That is written every SAVE_S in which
 something happened, and a process that takes over a shard reads the stream from there on: it may send twice what others
 drop by its id, but loses nothing. A destination falls behind when a transaction fails, or when it is so slow that it
 would hold up the shard's position. What it misses from then on costs nothing: no row, no timer, no object but its
@@ -41,9 +41,9 @@ logger = logging.getLogger(__name__)
 SHARDS = 32
 # How often a process looks which shards it should have, and which destinations may be asked again.
 LOOK_S = 3.0
-SAVE_S = 1.0
+SAVE_S = 3.0
 # A queue whose first event is older than so many saves no longer holds up the others.
-SLOW_SAVES = 30
+SLOW_SAVES = 10
 # Another server forgets after a minute who types: it is told again before.
 TYPING_S = 40.0
 # And after half an hour who is there: as Synapse's.
@@ -135,7 +135,7 @@ class Sender:
             self._outbox.wake_due()
 
     async def tick(self) -> None:
-        """Every second."""
+        """Every SAVE_S."""
         if self._outbox.is_changed or self._outbox.seen - self._saved > MAX_UNSAVED:
             await self.save()
         if len(self._marks) == SLOW_SAVES:

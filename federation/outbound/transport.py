@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -115,8 +116,10 @@ class Transport:
         self._key = key
         self._rules = rules
         self._slots = Slots(clock)
-        self._outcomes = metrics.counter("federation_requests", "Requests to other servers", ["method", "outcome"])
-        self._seconds = metrics.histogram("federation_request_seconds", "How long other servers take", ["method"])
+        outcomes = metrics.counter("federation_requests", "Requests to other servers", ["method", "outcome"])
+        seconds = metrics.histogram("federation_request_seconds", "How long other servers take", ["method"])
+        # Finding a metric by its labels costs more than counting.
+        self._outcomes, self._seconds = cache(outcomes.labels), cache(seconds.labels)
         metrics.gauge_of(
             "federation_requests_waiting", "Requests that wait for their turn", lambda: self._slots.waiting
         )
@@ -172,20 +175,20 @@ class Transport:
             try:
                 return await self._repeatedly(asked, send, started_s + timeout_s)
             except Exception as error:
-                self._outcomes.labels(asked.method, type(error).__name__).inc()
+                self._outcomes(asked.method, type(error).__name__).inc()
                 raise
             finally:
-                self._seconds.labels(asked.method).observe(self._clock.seconds() - started_s)
+                self._seconds(asked.method).observe(self._clock.seconds() - started_s)
 
     async def _repeatedly(self, asked: _Asked, send: "Callable[[WireRequest], Awaitable[T]]", deadline_s: float) -> T:
         terms, asked_at_ms = asked.terms, self._clock.now_ms()
         repeatable = asked.method != "POST" if terms.is_repeatable is None else terms.is_repeatable
         retries = (self._rules.retries if terms.retries is None else terms.retries) if repeatable else 0
-        request = self._request(asked)
+        request = self._request(asked, self._left_s(deadline_s))
         attempt = 0
         while True:
             try:
-                answer = await send(evolve(request, timeout_s=max(0.1, deadline_s - self._clock.seconds())))
+                answer = await send(request)
             except Unreachable:
                 pause_s = self._pause(attempt, retries, deadline_s)
                 if pause_s is None:
@@ -202,6 +205,10 @@ class Transport:
                     answer.close()
             attempt += 1
             await self._clock.sleep(pause_s)
+            request = evolve(request, timeout_s=self._left_s(deadline_s))
+
+    def _left_s(self, deadline_s: float) -> float:
+        return max(0.1, deadline_s - self._clock.seconds())
 
     def _pause(self, attempt: int, retries: int, deadline_s: float) -> float | None:
         """How long to wait before the request is repeated; None if it is not."""
@@ -217,7 +224,7 @@ class Transport:
         if not asked.terms.even_if_backing_off:
             self._destinations.check(asked.destination)
 
-    def _request(self, asked: _Asked) -> WireRequest:
+    def _request(self, asked: _Asked, timeout_s: float) -> WireRequest:
         headers, body = {"Accept": "application/json", **asked.headers}, None
         if asked.content is not None:
             headers["Content-Type"] = "application/json"
@@ -228,13 +235,13 @@ class Transport:
                 asked.method, asked.target, self._server_name, asked.destination, body or b"", self._key
             )
         return WireRequest(
-            asked.destination, asked.method, asked.target, headers, body, max_bytes=asked.terms.max_bytes
+            asked.destination, asked.method, asked.target, headers, body, timeout_s, asked.terms.max_bytes
         )
 
     def _took(self, asked: _Asked, answer: WireAnswer | WireStream, asked_at_ms: int) -> None:
         """What an answer says of the server: it lives, it wants to be left alone, or only its proxy lives."""
         status = answer.status
-        self._outcomes.labels(asked.method, f"{status // 100}xx").inc()
+        self._outcomes(asked.method, f"{status // 100}xx").inc()
         if _is_failing(asked, answer):
             self._destinations.failed(asked.destination, asked_at_ms)
             return

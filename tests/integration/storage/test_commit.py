@@ -116,6 +116,21 @@ async def test_a_change_that_takes_for_new_what_is_named_already_is_refused_alon
     assert [entry.user_id for entry in setup.told] == ["@a:x", "@b:x", "@d:x"]
 
 
+async def test_a_change_that_takes_for_new_what_others_follow_is_refused(setup: Setup) -> None:
+    missing = Insert("missing_prev_events", {"room_nid": "int", "event_id": "text", "referrer_nid": "bigint"})
+    await setup.committer(room_change(1, 0, new=True).put(missing, (1, "$named", 7)))
+    with pytest.raises(NotNew):
+        await setup.committer(room_change(1, 1).only_if_new("$named"))
+    await setup.committer(room_change(1, 1).only_if_new("$new"))
+    assert setup.rows("SELECT head FROM rooms") == [(2,)]
+
+
+async def test_heads_of_several_rooms_move_in_one_commit(setup: Setup) -> None:
+    await gatherResults([setup.committer(room_change(nid, 0, new=True)) for nid in (1, 2, 3)])
+    await gatherResults([setup.committer(room_change(nid, nid)) for nid in (1, 2, 3)])
+    assert setup.rows("SELECT room_nid, head FROM rooms ORDER BY 1") == [(1, 4), (2, 5), (3, 6)]
+
+
 async def test_a_function_runs_in_the_transaction_and_gives_its_value(setup: Setup) -> None:
     def count(cur) -> int:
         cur.execute("SELECT count(*) FROM event_transactions")

@@ -107,9 +107,8 @@ class Placing:
         self._resets = parts.resets
         # By room: how many events there were since all extremities were resolved together.
         self._carried: Lru[int, int] = Lru("rooms_carried", MAX_CROWDED)
-        self._outcomes = parts.metrics.counter(
-            "remote_events", "Events of other servers by what became of them", ["outcome"]
-        )
+        outcomes = parts.metrics.counter("remote_events", "Events of other servers by what became of them", ["outcome"])
+        self._outcomes = {one: outcomes.labels(one.name.lower()) for one in Outcome}
 
     async def place(self, arrival: Arrival, *, strict: bool = False) -> tuple[StoredEvent, Verdict]:
         """The event as it is stored, and why it was not accepted if so. One that is there already is no work.
@@ -137,7 +136,7 @@ class Placing:
                 self._undo(decided)
                 raise
             else:
-                self._outcomes.labels(decided.verdict.outcome.name.lower()).inc()
+                self._outcomes[decided.verdict.outcome].inc()
                 if decided.head is None:
                     # Memory may have it as an outlier.
                     self._events.forget(decided.stored)
@@ -171,7 +170,7 @@ class Placing:
         except BaseException:
             self._undo(decided)
             raise
-        self._outcomes.labels(decided.verdict.outcome.name.lower()).inc()
+        self._outcomes[decided.verdict.outcome].inc()
 
     async def _decide(self, arrival: Arrival, by_auth: Verdict, strict: bool) -> _Decided:
         event = arrival.event
@@ -208,6 +207,7 @@ class Placing:
             prev_nids=line.prev_nids,
             judged_by=judged_by,
             is_unreferred=self._events.expected.is_unreferred(event.event_id),
+            is_new=is_new,
         )
         stored = self._rows.make(placed)
         try:

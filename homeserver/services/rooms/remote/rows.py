@@ -32,7 +32,8 @@ class Placed:
 
     `known`: the row that it has as an outlier. `before`: off the line, what the state before it has in place of the
     head's; `bases`: what the states after some positions have in place of the head's. `claimed`: what of `before` only
-    the event itself says, in a room that is not known whole.
+    the event itself says, in a room that is not known whole. `is_new`: the commit finds out whether the event is there
+    or anything names it, and refuses it then.
     """
 
     arrival: Arrival
@@ -46,6 +47,7 @@ class Placed:
     claimed: Collection[StateKey] = ()
     # Is it known that no event names it?
     is_unreferred: bool = False
+    is_new: bool = False
 
     @property
     def is_off_line(self) -> bool:
@@ -118,7 +120,8 @@ class Rows:
             change.put(outliers.PLACE, row)
         for event_id in placed.arrival.told:
             extremities.add_missing(change, stored.room_nid, event_id, stored.nid)
-        extremities.found(change, stored.room_nid, stored.event_id, stored.nid)
+        if not placed.is_new:
+            extremities.found(change, stored.room_nid, stored.event_id, stored.nid)
 
     async def add_effects(self, change: Change, placed: Placed, stored: StoredEvent, at: At | int) -> None:
         """Relations and redactions, of an event that is shown."""
