@@ -19,6 +19,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from storage import user_words
 from storage.change import Insert
+from storage.prepared import Often
 from storage.stream import KEEP, head_position
 
 # Of those who match and may be found, so many are ranked.
@@ -38,16 +39,25 @@ _PUT = Insert(
     key=("user_id",),
     on_conflict="update",
 )
-# Rooms that anybody may join or read, and that a user of ours is in: of others we hear nothing.
+# Rooms that anybody may join or read, and that a user of ours is in: of others we hear nothing. In steps: who plans it
+# as a whole, knowing little of the tables yet, asks for our users at each of a room's thousands of members.
 _PUBLIC = r"""
-SELECT DISTINCT s.room_nid FROM room_state s JOIN state_keys k USING (state_key_nid) JOIN events e USING (event_nid)
-CROSS JOIN LATERAL (SELECT replace(e.json, '\u0000', '')::json -> 'content' AS content) j
-WHERE s.until IS NULL AND k.state_key = '' AND k.type IN ('m.room.join_rules', 'm.room.history_visibility')
-    AND (k.type = 'm.room.join_rules' AND j.content ->> 'join_rule' = 'public'
-        OR k.type = 'm.room.history_visibility' AND j.content ->> 'history_visibility' = 'world_readable')
-    AND EXISTS (SELECT 1 FROM memberships m JOIN users USING (user_id)
-        WHERE m.room_nid = s.room_nid AND m.membership = 'join')
+WITH named AS MATERIALIZED (
+    SELECT s.room_nid, s.state_key_nid, s.event_nid FROM room_state s
+    WHERE s.until IS NULL {of_rooms} AND s.state_key_nid = ANY(ARRAY(SELECT state_key_nid FROM state_keys
+        WHERE state_key = '' AND type IN ('m.room.join_rules', 'm.room.history_visibility')))),
+told AS MATERIALIZED (
+    SELECT n.room_nid, k.type, replace(e.json, '\u0000', '')::json -> 'content' AS content
+    FROM named n JOIN state_keys k USING (state_key_nid) JOIN events e USING (event_nid)),
+public AS MATERIALIZED (
+    SELECT DISTINCT room_nid FROM told
+    WHERE type = 'm.room.join_rules' AND content ->> 'join_rule' = 'public'
+        OR type = 'm.room.history_visibility' AND content ->> 'history_visibility' = 'world_readable')
+SELECT p.room_nid FROM public p WHERE EXISTS (SELECT 1 FROM memberships m JOIN users USING (user_id)
+    WHERE m.room_nid = p.room_nid AND m.membership = 'join')
 """
+_ALL_PUBLIC = _PUBLIC.format(of_rooms="")
+_PUBLIC_OF = _PUBLIC.format(of_rooms="AND s.room_nid = ANY(%s::int[])")
 
 
 def take_up(cur: Cursor, limit: int) -> bool:
@@ -70,7 +80,7 @@ def take_up(cur: Cursor, limit: int) -> bool:
 
 def _begin(cur: Cursor, head: int) -> bool:
     cur.execute("DELETE FROM user_directory_rooms")
-    cur.execute(f"INSERT INTO user_directory_rooms (room_nid) {_PUBLIC}")
+    cur.execute(f"INSERT INTO user_directory_rooms (room_nid) {_ALL_PUBLIC}")
     cur.execute(
         "INSERT INTO user_directory_progress (position, after) VALUES (%s, '')"
         " ON CONFLICT (one) DO UPDATE SET position = excluded.position, after = ''",
@@ -121,7 +131,7 @@ def _update_rooms(cur: Cursor, room_nids: list[int]) -> set[str]:
     """Puts right which of the rooms are public; gives the users of other servers whose names may be so too now."""
     if not room_nids:
         return set()
-    cur.execute(f"{_PUBLIC} AND s.room_nid = ANY(%s)", (room_nids,))
+    cur.execute(Often(_PUBLIC_OF), (room_nids,))
     public = {room_nid for (room_nid,) in cur}
     cur.execute("SELECT room_nid FROM user_directory_rooms WHERE room_nid = ANY(%s)", (room_nids,))
     listed = {room_nid for (room_nid,) in cur}
@@ -177,9 +187,10 @@ def _text(value: object, limit: int) -> str | None:
 def _public_names(cur: Cursor, user_ids: Sequence[str]) -> list[_Row]:
     """Rows of users of other servers, by the newest member event of each in a public room."""
     cur.execute(
-        "SELECT DISTINCT ON (m.user_id) m.user_id, e.json FROM memberships m JOIN user_directory_rooms USING (room_nid)"
-        " JOIN events e USING (event_nid) WHERE m.user_id = ANY(%s) AND m.membership = 'join'"
-        " ORDER BY m.user_id, m.position DESC",
+        "SELECT v.user_id, e.json FROM (SELECT DISTINCT ON (m.user_id) m.user_id, m.event_nid"
+        " FROM memberships m JOIN user_directory_rooms USING (room_nid)"
+        " WHERE m.user_id = ANY(%s) AND m.membership = 'join' ORDER BY m.user_id, m.position DESC) v"
+        " JOIN events e USING (event_nid)",
         (list(user_ids),),
     )
     rows = []
