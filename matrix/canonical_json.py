@@ -35,9 +35,10 @@ _STRICT_LOW, _STRICT_HIGH = -(2**53) + 1, 2**53 - 1
 _LOOSE_LOW, _LOOSE_HIGH = -(2**63), 2**64 - 1
 
 # Finds, in orjson's output, every float, every integer of 16 digits or more, and null, which may have been NaN.
-# A text may look like one, as the name of a server that is an IP address: then it is looked at again without texts.
+# A text may look like one, as a list of IP addresses: then it is looked at again without texts. Before the colon of a
+# member stands a quote, but not in a user id whose server is an IP address.
 # The pattern begins with a set, which `re` can look for quickly; the look-ahead spares most attempts.
-_SUSPECT = re.compile(rb"[:,\[](?=[-n0-9])(?:null|-?[0-9]+[.e]|-?[0-9]{16})")
+_SUSPECT = re.compile(rb"[:,\[](?=[-n0-9])(?<![^\"]:)(?:null|-?[0-9]+[.e]|-?[0-9]{16})")
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Every run of digits becomes zeros, so that a long one is found by a search for a constant.
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord("x") for byte in range(256))
