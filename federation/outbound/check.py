@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 
 from federation.outbound.connection import ClientConnection
@@ -42,12 +42,17 @@ _STEPS = {
 }
 
 
+def _printable(text: str) -> str:
+    """Without what would move the cursor of who reads it: the text may be the other server's."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @frozen
 class Finding:
     """One thing that was looked at, and whether it is as it should be."""
 
-    topic: str
-    text: str
+    topic: str = field(converter=_printable)
+    text: str = field(converter=_printable)
     is_good: bool = True
 
 

@@ -1,8 +1,13 @@
 """What can go wrong when we ask another server. None of it reaches a client by itself: a service translates it."""
 
+import re
 from typing import Any
 
 from matrix.errors import MatrixError
+
+_ERRCODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+# What would begin a new line of a log, or hide something in it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class RemoteError(Exception):
@@ -23,15 +28,18 @@ class BadAnswer(RemoteError):
 
 
 class Refused(RemoteError):
-    """It answered with an error. `errcode` is M_UNKNOWN where the answer has none (`is_matrix` says so)."""
+    """It answered with an error. `errcode` is M_UNKNOWN where the answer has none (`is_matrix` says so).
+
+    Both texts go into the log, and to clients: they are of one line.
+    """
 
     def __init__(self, destination: str, status: int, body: Any) -> None:
         fields = body if isinstance(body, dict) else {}
         errcode, message = fields.get("errcode"), fields.get("error")
         self.status = status
-        self.is_matrix = isinstance(errcode, str)
-        self.errcode = errcode[:100] if isinstance(errcode, str) else "M_UNKNOWN"
-        self.message = message[:1000] if isinstance(message, str) else ""
+        self.is_matrix = isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) is not None
+        self.errcode = str(errcode) if self.is_matrix else "M_UNKNOWN"
+        self.message = _CONTROLS.sub(" ", message[:1000]) if isinstance(message, str) else ""
         self.body: dict[str, Any] = fields
         super().__init__(destination, f"{status} {self.errcode} {self.message}")
 

@@ -1,6 +1,7 @@
 """`hearth federation check` and `hearth federation status`: what stands between us and other servers."""
 
 import time
+from collections.abc import Sized
 from datetime import UTC, datetime
 
 import click
@@ -83,7 +84,11 @@ async def lines_of_status(database: Database, now_ms: int) -> list[str]:
         if name in behind:
             words.append(f"up to {behind[name].positions} events behind, {behind[name].waiting_edus} EDUs wait")
         lines.append(f"{name}: {'; '.join(words)}")
-    return [*lines, f"Servers that are behind: {len(behind)}; that do not answer: {len(failing)}."]
+    return [*lines, f"Servers that are behind: {_count(behind)}; that do not answer: {_count(failing)}."]
+
+
+def _count(listed: Sized) -> str:
+    return str(len(listed)) if len(listed) < MAX_LISTED else f"{MAX_LISTED} or more"
 
 
 def _again(retry_at_ms: int, now_ms: int) -> str:

@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from federation.outbound.check import Finding, ServerCheck
-from homeserver.cli.federation import lines_of_status
+from homeserver.cli.federation import MAX_LISTED, lines_of_status
 from homeserver.runtime.clock import Clock
 from matrix.ids import ServerName
 from matrix.server_keys import publish
@@ -123,6 +123,23 @@ async def test_an_answer_that_is_none(world: World) -> None:
     world.version = []
     (bad,) = await world.bad(name)
     assert "status 200" in bad
+
+
+async def test_what_a_server_says_of_itself_moves_no_cursor(world: World) -> None:
+    name = world.serve()
+    world.version = {"server": {"name": "\x1b[2J\x1b]0;gone\x07", "version": "1\nBAD all is lost"}}
+    found = await world.findings(name)
+    assert any(finding.text == "it is ?[2J?]0;gone? 1?BAD all is lost" for finding in found), found
+
+
+async def test_of_very_many_who_do_not_answer_it_is_said_that_they_are_more(dsn: str) -> None:
+    database = Database(dsn, reactor=reactor, threads=1)
+    database.start()
+    gone = [(f"gone{number}.test", Failing(1, 2, 1)) for number in range(MAX_LISTED + 5)]
+    await database.run(write, gone, [])
+    lines = await lines_of_status(database, 5)
+    assert (len(lines), lines[-1]) == (201, "Servers that are behind: 0; that do not answer: 200 or more.")
+    database.stop()
 
 
 async def test_the_status_lists_who_does_not_answer(dsn: str) -> None:
