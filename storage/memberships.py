@@ -47,6 +47,12 @@ def rooms_of(cur: Cursor, user_id: str) -> dict[int, Membership]:
     return {row[0]: Membership(*row[1:]) for row in cur}
 
 
+def by_others(cur: Cursor, user_id: str, event_nids: Sequence[int]) -> set[int]:
+    """Those of the user's member events that others have sent."""
+    cur.execute("SELECT event_nid FROM events WHERE event_nid = ANY(%s) AND sender <> %s", (list(event_nids), user_id))
+    return {event_nid for (event_nid,) in cur}
+
+
 def joined_rooms_of(cur: Cursor, user_ids: Sequence[str]) -> dict[str, list[int]]:
     """The rooms that the users are joined to; who is in none is not there. One statement."""
     cur.execute(

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from homeserver.services.rooms.heads import Head
 from matrix.events import StateKey
-from storage import out_of_band, state
+from storage import memberships, out_of_band, state
 from storage.database import Database
 from storage.events import Events, StoredEvent
 from storage.memberships import Membership
@@ -72,6 +72,12 @@ class AsOf:
             if before is not None and before.event.membership is not None:
                 now[room_nid] = Membership(before.event.membership, before.nid, before.position)
         return now
+
+    async def put_out(self, user_id: str, left: Mapping[int, Membership]) -> dict[int, Membership]:
+        """Of the rooms that the user has left those that others have put him out of."""
+        nids = [row.event_nid for row in left.values()]
+        found = await self._database.read(memberships.by_others, user_id, nids) if nids else set()
+        return {room_nid: row for room_nid, row in left.items() if row.event_nid in found}
 
     async def own_past(self, row: Membership, position: int) -> OwnPast:
         """The user's member events back from this one to the position."""

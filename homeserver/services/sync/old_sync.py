@@ -39,7 +39,7 @@ class OldSync:
         told = await self._ask(evolve(request, since=None, filter=wanted, state_name="state_after"), 0)
         rooms = told.get("rooms", {})
         invites = [_invite(request.user_id, room_id, part) for room_id, part in rooms.get("invite", {}).items()]
-        parts = {**rooms.get("join", {}), **rooms.get("leave", {})}
+        parts = {**rooms.get("join", {}), **(rooms.get("leave", {}) if archived else {})}
         found = invites + [_room(request.user_id, room_id, part, told) for room_id, part in parts.items()]
         published = await self._published([room["room_id"] for room in found])
         for room in found:

@@ -193,7 +193,10 @@ class Sync:
         if by_membership["invite"] or by_membership["knock"]:
             await self._invited.add(window, by_membership["invite"], by_membership["knock"], answer)
         left = await self._chosen.of(by_membership["leave"], wanted.rooms)
-        if left and (wanted.include_leave or not window.is_initial):
+        if window.is_initial and not wanted.include_leave:
+            # Who was put out need not know it yet: as Synapse.
+            left = await self._as_of.put_out(window.request.user_id, left)
+        if left:
             plans = await self._joined.left(window, left)
             answer.leave = await self._writer.write(window, plans, account_data, joined=False)
 

@@ -1,5 +1,6 @@
 """GET /sync, by the chapter "Syncing": what each kind of client is told, and when."""
 
+import json
 from typing import Any
 
 import pytest
@@ -214,6 +215,19 @@ async def test_who_leaves_hears_until_then_and_no_further(hs: Homeserver) -> Non
     assert room not in initial.get("rooms", {}).get("leave", {})
     with_left = await bob.sync(since=None, filter='{"room":{"include_leave":true}}')
     assert "gossip" not in bodies(with_left["rooms"]["leave"][room])
+
+
+async def test_who_was_put_out_hears_of_it_in_a_first_sync_too(hs: Homeserver) -> None:
+    alice, bob, room = await two_in_a_room(hs)
+    await alice.ok("POST", f"/rooms/{q(room)}/kick", {"user_id": bob.user_id, "reason": "for a while"})
+    assert room in (await bob.sync(since=None))["rooms"]["leave"]
+    await alice.ok("POST", f"/rooms/{q(room)}/ban", {"user_id": bob.user_id})
+    part = (await bob.sync(since=None))["rooms"]["leave"][room]
+    assert part["timeline"]["events"][-1]["content"]["membership"] == "ban"
+    others = {"room": {"not_rooms": [room]}}
+    assert "leave" not in (await bob.sync(since=None, filter=json.dumps(others))).get("rooms", {})
+    await bob.ok("POST", f"/rooms/{q(room)}/forget", {})
+    assert "leave" not in (await bob.sync(since=None)).get("rooms", {})
 
 
 async def test_lazy_members_are_the_senders_and_each_once(hs: Homeserver) -> None:
