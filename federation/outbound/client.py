@@ -147,13 +147,22 @@ class FederationClient:
             answer = await self._transport.put(server, f"{V2}/{path}", body, terms=MEMBERSHIP)
         except Refused as refused:
             # Only rooms of versions 1 and 2 can be invited to by version 1, which does not say which version it is.
-            if not refused.is_unsupported or version not in ("1", "2"):
+            if version not in ("1", "2") or not (refused.is_unsupported or refused.status in (400, 404)):
                 raise
-            unsigned = {**pdu.get("unsigned", {}), "invite_room_state": room_state}
-            old = {**pdu, "unsigned": unsigned}
-            answer = _of_pair(server, await self._transport.put(server, f"{V1}/{path}", old, terms=MEMBERSHIP))
+            answer = await self._invite_of_old(server, path, pdu, room_state, refused)
         signed: Json = _check(server, _object(server, answer), {"event": dict})["event"]
         return signed
+
+    async def _invite_of_old(
+        self, server: ServerName, path: str, pdu: Json, room_state: list[Json], refused: Refused
+    ) -> Any:
+        """Whatever 400 or 404 was meant by `refused`, version 1 is to be tried. Where there is none, that was meant."""
+        unsigned = {**pdu.get("unsigned", {}), "invite_room_state": room_state}
+        try:
+            answer = await self._transport.put(server, f"{V1}/{path}", {**pdu, "unsigned": unsigned}, terms=MEMBERSHIP)
+        except Refused as again:
+            raise (refused if again.is_unsupported else again) from None
+        return _of_pair(server, answer)
 
     async def exchange_third_party_invite(self, server: ServerName, room_id: RoomId, body: Json) -> None:
         await self._transport.put(server, f"{V1}/exchange_third_party_invite/{_q(room_id)}", body, terms=MEMBERSHIP)

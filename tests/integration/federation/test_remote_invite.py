@@ -1,5 +1,9 @@
 """Invites from server to server."""
 
+from typing import Any
+
+import pytest
+
 from tests.integration.federation.remote_pair import (
     INVITE_ONLY,
     Pair,
@@ -15,6 +19,7 @@ from tests.integration.federation.remote_pair import (
     until_member,
 )
 from tests.support.fake_server import FakeServer
+from tests.support.federation import Sent
 from tests.support.homeserver import q
 
 __all__ = ["pair"]
@@ -199,3 +204,50 @@ async def test_the_other_server_is_shown_pdus_with_the_create_event(pair: Pair) 
     shown = {event["type"]: event for event in sent.json["invite_room_state"]}
     assert {"m.room.create", "m.room.name", "m.room.join_rules", "m.room.member"} <= set(shown)
     assert all("signatures" in event and "auth_events" in event for event in shown.values())
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        (404, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}),
+        (404, {}),
+        (405, {"errcode": "M_UNRECOGNIZED", "error": "Method not allowed"}),
+        (400, {"errcode": "M_UNKNOWN", "error": "what is that?"}),
+        (404, {"errcode": "M_NOT_FOUND", "error": "no such thing"}),
+    ],
+)
+async def test_to_an_old_room_a_server_of_old_is_invited_the_old_way(pair: Pair, version: str, said: Any) -> None:
+    old = FakeServer(pair.network, "old.test")
+    room = await pair.alice.create_room(**INVITE_ONLY, room_version=version, name="den")
+    old.answers("PUT", "/_matrix/federation/v2/invite/", lambda _: said)
+
+    def answer(sent: Sent) -> Any:
+        event = sent.json
+        shown = event["unsigned"].pop("invite_room_state")
+        assert {"m.room.create", "m.room.name"} <= {one["type"] for one in shown}
+        return [200, {"event": old.sign_event(event, version)}]
+
+    old.answers("PUT", "/_matrix/federation/v1/invite/", answer)
+    await pair.alice.ok("POST", f"/rooms/{q(room)}/invite", {"user_id": "@olaf:old.test"})
+    assert (await member(pair.alice, room, "@olaf:old.test"))["membership"] == "invite"
+
+
+async def test_what_a_server_says_that_knows_only_the_new_way_is_passed_on(pair: Pair) -> None:
+    new = FakeServer(pair.network, "new.test")
+    room = await pair.alice.create_room(**INVITE_ONLY, room_version="1")
+    path, body = f"/rooms/{q(room)}/invite", {"user_id": "@nora:new.test"}
+    new.answers("PUT", "/_matrix/federation/v2/invite/", lambda _: (400, {"errcode": "ORG.EXAMPLE_FULL"}))
+    assert await refused(pair.alice, "POST", path, body) == (400, "ORG.EXAMPLE_FULL")
+    new.answers("PUT", "/_matrix/federation/v1/invite/", lambda _: (403, {"errcode": "M_FORBIDDEN"}))
+    assert await refused(pair.alice, "POST", path, body) == (403, "M_FORBIDDEN")
+
+
+async def test_to_a_room_of_today_nobody_is_invited_the_old_way(pair: Pair) -> None:
+    old = FakeServer(pair.network, "older.test")
+    room = await pair.alice.create_room(**INVITE_ONLY)
+    assert await refused(pair.alice, "POST", f"/rooms/{q(room)}/invite", {"user_id": "@olaf:older.test"}) == (
+        502,
+        "M_UNKNOWN",
+    )
+    assert ["/v2/invite/" in one.path for one in old.requests if "/invite/" in one.path] == [True]
