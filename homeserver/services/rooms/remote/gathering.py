@@ -155,14 +155,16 @@ class Gathering:
             state.update((one.event.key, one.nid) for one in known.values() if _is_state_of(budget.room_nid, one))
         return await self._with_itself(event_id, state, budget)
 
-    async def _take_in_state(self, event_id: EventId, budget: Budget, absent: Set[EventId]) -> None:
+    async def _take_in_state(self, event_id: EventId, budget: Budget, absent: Set[EventId] = frozenset()) -> None:
         """The whole state, and what authorises it. The answer is let go as soon as it is checked: it may be large."""
         async with self.expense.states.of(budget.origin):
             pdus = _pdus_of(await self.ask(budget, self._peers.state(budget.origin, budget.room_id, event_id)))
-            await self.take_in(budget, pdus, absent)
+            kept = await self.take_in(budget, pdus, absent)
             # A little at a time: to free tens of thousands of objects takes longer than a turn may.
-            while pdus:
+            while pdus or kept:
                 del pdus[-FREED_AT_ONCE:]
+                for _ in range(min(FREED_AT_ONCE, len(kept))):
+                    kept.popitem()
                 await self._clock.sleep(0)
 
     async def _with_itself(self, event_id: EventId, state: dict[StateKey, int], budget: Budget) -> dict[StateKey, int]:

@@ -57,8 +57,11 @@ class Outliers:
         async for part in slices(events, self._clock):
             new += [event for event in part if event.event_id not in known]
         judged = await self._judge(room_nid, new, dict(known))
-        for start in range(0, len(judged), BATCH):
-            known.update(await self._write(judged[start : start + BATCH], known))
+        while judged:
+            batch = judged[:BATCH]
+            # Let go of as they are written: to free all of them in the end takes longer than a turn may.
+            del judged[:BATCH]
+            known.update(await self._write(batch, known))
         given: dict[EventId, StoredEvent] = {}
         async for part in slices(events, self._clock):
             given.update((event.event_id, known[event.event_id]) for event in part if event.event_id in known)
