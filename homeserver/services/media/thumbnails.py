@@ -9,6 +9,7 @@ from twisted.internet.defer import DeferredSemaphore
 from homeserver.runtime.caches import Lru
 from homeserver.runtime.clock import Clock
 from homeserver.runtime.linearizer import Linearizer
+from homeserver.runtime.memory import give_back
 from homeserver.services.media import image_kinds
 from homeserver.services.media.files import Files, InThread
 from homeserver.services.media.repository import Found
@@ -123,9 +124,15 @@ class Thumbnails:
     async def _render(self, file: StoredFile, box: Box) -> "_Made":
         await self._slots.acquire()
         try:
-            return await self._in_thread(self._render_now, file, box)
+            return await self._in_thread(self._render_and_tidy, file, box)
         finally:
             self._slots.release()
+
+    def _render_and_tidy(self, file: StoredFile, box: Box) -> "_Made":
+        try:
+            return self._render_now(file, box)
+        finally:
+            give_back()
 
     def _render_now(self, file: StoredFile, box: Box) -> "_Made":
         # Here, not above: with its decoders, only where somebody wants a thumbnail.
