@@ -14,6 +14,7 @@ import threading
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorCore,
@@ -33,9 +34,9 @@ from storage.stream import Stream, TooFarBehind, read_entries
 
 logger = logging.getLogger(__name__)
 
+_FORGET_GONE = "DELETE FROM listeners l WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid)"
 _REGISTER = (
-    "BEGIN; SELECT position FROM stream_head FOR UPDATE;"
-    " DELETE FROM listeners l WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid);"
+    f"BEGIN; SELECT position FROM stream_head FOR UPDATE; {_FORGET_GONE};"
     " INSERT INTO listeners (pid, instance) VALUES (pg_backend_pid(), %s)"
     " ON CONFLICT (pid) DO UPDATE SET instance = excluded.instance; COMMIT"
 )
@@ -204,6 +205,12 @@ class Tail:
         """Every LOOK_S: catches up, whether or not a notice came."""
         self._look_timer = self._reactor.callLater(LOOK_S, self._look)
         self._again()
+
+
+def trim_listeners(cur: Cursor) -> int:
+    """Deletes the rows of connections that are gone, so that nobody is told for their sake."""
+    cur.execute(_FORGET_GONE)
+    return cur.rowcount
 
 
 def _listen(dsn: str, instance: str) -> Connection:

@@ -19,6 +19,7 @@ from storage import (
     received_transactions,
     redaction_pruning,
     stream,
+    tail,
     to_device,
 )
 from storage.database import Query
@@ -56,6 +57,7 @@ def start_upkeep(core: Core, users: Users) -> None:
         "trim.stream": lambda: _run(core, stream.trim),
         "trim.destinations": lambda: _run(core, destinations.trim, now_ms() - 30 * day_ms),
         "trim.committers": lambda: _run(core, commit.trim_committers),
+        "trim.listeners": lambda: _run(core, tail.trim_listeners),
         "trim.event_transactions": lambda: _run(core, event_transactions.trim, now_ms()),
         "trim.to_device_transactions": lambda: _run(core, to_device.trim_transactions, now_ms() - day_ms),
         "trim.to_device_orphans": lambda: _run(core, to_device.trim_orphans),

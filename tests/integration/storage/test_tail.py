@@ -16,6 +16,7 @@ from storage.commit import CHANNEL
 from storage.events import EventRow, StoredEvent
 from storage.opened import Storage, open_storage
 from storage.rooms import ADD_ROOM
+from storage.tail import trim_listeners
 
 WAIT_S = 60
 
@@ -231,3 +232,12 @@ async def test_those_that_have_gone_are_forgotten_by_who_comes(process: Start, d
     first = process()
     await first.commit(profile("@a:x"))
     assert listener.heard() == []
+
+
+async def test_those_that_have_gone_are_forgotten_by_who_stays(process: Start, dsn: str, listener: Listener) -> None:
+    first, second = process(), process()
+    rows(dsn, "INSERT INTO listeners (pid, instance) VALUES (-1, 'gone')")
+    assert await first.storage.database.run(trim_listeners) == 1
+    await first.commit(profile("@a:x"))
+    await second.heard_of(1)
+    assert listener.heard() == ["1"]
