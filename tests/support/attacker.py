@@ -23,13 +23,13 @@ from tests.support.http import MemoryClient, Response
 # No request of bad input has a reason to take long; a long-poll does.
 PATIENCE_S = 60
 # What a refusal may make: the session of the user-interactive API; and what comes round by itself, soon after what was
-# accepted before: heartbeats, folds, news for other servers.
+# accepted before: heartbeats, folds, news for other servers, the end of who is online or typing.
 _UNTOLD = (
     "ui_auth_sessions", "committers", "federation_shards", "destinations",
     "user_directory", "user_directory_progress", "user_directory_rooms",
-    "stream_readers", "device_list_updates", "federation_broadcasts", "stream_head",
+    "stream_readers", "device_list_updates", "federation_broadcasts", "stream_head", "presence",
 )  # fmt: skip
-_TOLD_OF = {"stream": " WHERE kind <> 'federation'"}
+_TOLD_OF = {"stream": " WHERE kind NOT IN ('federation', 'presence', 'typing')"}
 _RESTLESS = "{last_seen_ms,last_seen_ip,last_seen_user_agent}"
 
 

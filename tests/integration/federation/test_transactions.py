@@ -219,8 +219,10 @@ async def test_transactions_of_a_server_come_one_after_another_and_rooms_beside_
     checks(slowly)
     one, two = await writer.pdu("1"), await other.pdu("2")
     first = Deferred.fromCoroutine(sent(writer, one, two))
-    second = Deferred.fromCoroutine(sent(writer, await writer.pdu("3", prev=[one])))
     await until(lambda: len(begun) == 2)
+    second = Deferred.fromCoroutine(sent(writer, await writer.pdu("3", prev=[one])))
+    # Time enough for another request of the same server, and so for that one to be begun if it could be.
+    await writer.server.ask("one.test", "GET", f"/_matrix/federation/v1/query/profile?user_id={q(alice.user_id)}")
     assert sorted(begun) == ["1", "2"], "rooms beside each other, transactions not"
     held["2"].callback(None)
     held["1"].callback(None)
