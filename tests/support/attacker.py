@@ -28,9 +28,11 @@ _UNTOLD = (
     "ui_auth_sessions", "committers", "federation_shards", "destinations",
     "user_directory", "user_directory_progress", "user_directory_rooms",
     "stream_readers", "device_list_updates", "federation_broadcasts", "stream_head", "presence",
+    "event_words", "event_words_progress",
 )  # fmt: skip
 _TOLD_OF = {"stream": " WHERE kind NOT IN ('federation', 'presence', 'typing')"}
-_RESTLESS = "{last_seen_ms,last_seen_ip,last_seen_user_agent}"
+# When somebody was seen or something was looked at, and how far readers of the stream have come.
+_RESTLESS = "{last_seen_ms,last_seen_ip,last_seen_user_agent,last_access_ms,position}"
 
 
 @contextmanager
