@@ -15,7 +15,7 @@ from matrix.errors import BadEvent, NotCanonical
 from matrix.event_format import check_sizes, check_storable
 from matrix.events import Event, Json, from_pdu
 from matrix.hashing import event_id_from_hash, reference_hash
-from matrix.ids import EventId, RoomId, UserId
+from matrix.ids import EventId, RoomId, ServerName, UserId
 from matrix.redaction import redact
 from matrix.room_versions import RoomVersion
 from matrix.signing import SigningKey
@@ -33,7 +33,8 @@ class Draft:
     """An event as it is wanted: what its author says, and its place in the room.
 
     `room_id` is None for the create event of room version 12. `event_id` is given in room versions 1 and 2 only, where
-    it is chosen. `redacts` goes where the room version has it.
+    it is chosen. `redacts` goes where the room version has it. `origin`: the server that makes the event, where
+    that has to be said.
     """
 
     type: str
@@ -47,6 +48,7 @@ class Draft:
     state_key: str | None = None
     redacts: EventId | None = None
     event_id: EventId | None = None
+    origin: ServerName | None = None
 
 
 def build(draft: Draft, version: RoomVersion, server_name: str, key: SigningKey) -> Event:
@@ -89,6 +91,8 @@ def to_unsigned_pdu(draft: Draft, version: RoomVersion) -> Json:
     }
     if draft.room_id is not None:
         pdu["room_id"] = draft.room_id
+    if draft.origin is not None:
+        pdu["origin"] = draft.origin
     if draft.state_key is not None:
         pdu["state_key"] = draft.state_key
     if draft.redacts is not None and version.redacts_in_content:

@@ -379,7 +379,14 @@ class Intake:
             state_key=new.state_key,
             redacts=new.redacts,
             event_id=None if version.event_id_is_hash else _random_event_id(self._signer.server_name),
+            origin=self._signer.server_name if self._is_shown(new) else None,
         )
+
+    def _is_shown(self, new: NewEvent) -> bool:
+        """An invite of another server's user is shown to that server, and says whose it is: PUT /invite."""
+        if new.type != "m.room.member" or new.content.get("membership") != "invite":
+            return False
+        return not (new.state_key or "").endswith(f":{self._signer.server_name}")
 
     async def _references(self, version: RoomVersion, extremities: list[Extremity]) -> Sequence[Event | EventId]:
         """The oldest room versions name an event by its hash too."""

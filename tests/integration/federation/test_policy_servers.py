@@ -157,10 +157,12 @@ async def test_a_policy_server_that_is_not_there_holds_up_all_but_its_removal(wo
 
 async def test_a_policy_server_without_a_user_in_the_room_is_none(world: World) -> None:
     await world.pat.leave(world.room)
-    await until_member(world.alice, world.room, world.pat.user_id, "leave")
-    room = await world.one.server.rooms.heads.room(RoomId(world.room))
-    while "policy.test" in await world.one.server.sending.hosts.in_room(room.room_nid):
-        await world.alice.sync(timeout=100)
+    # bob's server asks too, as long as it has not heard of it.
+    for client in (world.alice, world.bob):
+        await until_member(client, world.room, world.pat.user_id, "leave")
+        room = await client.hs.server.rooms.heads.room(RoomId(world.room))
+        while "policy.test" in await client.hs.server.sending.hosts.in_room(room.room_nid):
+            await client.sync(timeout=100)
     asked = world.asked()
     await world.alice.send(world.room, "scam")
     assert world.asked() == asked

@@ -204,6 +204,7 @@ async def test_the_other_server_is_shown_pdus_with_the_create_event(pair: Pair) 
     shown = {event["type"]: event for event in sent.json["invite_room_state"]}
     assert {"m.room.create", "m.room.name", "m.room.join_rules", "m.room.member"} <= set(shown)
     assert all("signatures" in event and "auth_events" in event for event in shown.values())
+    assert sent.json["event"]["origin"] == "one.test"
 
 
 @pytest.mark.parametrize("version", ["1", "2"])

@@ -1,5 +1,6 @@
 """Users of ours knock at rooms of other servers."""
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from federation.outbound.wire import WireAnswer
@@ -54,6 +55,20 @@ async def test_a_knock_is_taken_back(pair: Pair) -> None:
     await room_part(pair.bob, "leave", room)
     assert (await member(pair.alice, room, pair.bob.user_id))["membership"] == "leave"
     await knock(pair.bob, room)
+
+
+@pytest.mark.parametrize("version", ["7", "10", "11", "12"])
+async def test_who_comes_or_goes_with_another_servers_help_says_of_which_server(pair: Pair, version: str) -> None:
+    """In the events themselves, which other events need not: PUT /send_join, /send_leave, /send_knock."""
+    room = await pair.alice.create_room(**join_rule("knock"), room_version=version)
+    await knock(pair.bob, room)
+    await pair.bob.leave(room)
+    await pair.alice.set_state(room, "m.room.join_rules", {"join_rule": "public"})
+    await join(pair.bob, room, "one.test")
+    for what in ("send_knock", "send_leave", "send_join"):
+        [sent] = [each for each in pair.network.sent(f"/{what}/") if q(room) in each.path]
+        assert sent.json["origin"] == "two.test", what
+    assert "origin" not in await pair.bob.get(f"/rooms/{q(room)}/event/{sent.path.rpartition('/')[2]}")
 
 
 async def test_a_knock_that_is_rejected_is_gone(pair: Pair) -> None:

@@ -306,6 +306,9 @@ class Placing:
         stored = self._rows.make(placed)
         try:
             extremities = await self._edges.after(head, stored, prev)
+            if not is_whole and len(extremities) <= MAX_RESOLVED:
+                # By way of what nobody sees it follows more than it names.
+                graph, is_whole = await self._states.graph(settled, [nid for nid, _, _ in extremities]), True
             after = {**placed.before, event.key: stored.nid} if event.is_state else placed.before
             if is_whole:
                 states = [after if nid == stored.nid else graph.after(nid) for nid, _, _ in extremities]

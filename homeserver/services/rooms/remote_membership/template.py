@@ -73,7 +73,10 @@ def read_template(server: ServerName, answer: Json, wanted: Wanted) -> Template:
 def complete(
     template: Template, wanted: Wanted, content: Json, server_name: ServerName, key: SigningKey, now_ms: int
 ) -> Event:
-    """The event, signed by us. Raises: BadEvent."""
+    """The event, signed by us. Unlike other events it has to say whose it is: PUT /send_join and its like.
+
+    Raises: BadEvent.
+    """
     content = {name: value for name, value in content.items() if name != AUTHORISED_VIA}
     if template.authorised_via is not None:
         content[AUTHORISED_VIA] = str(template.authorised_via)
@@ -88,6 +91,7 @@ def complete(
         prev_events=template.prev_events,
         auth_events=template.auth_events,
         event_id=None if template.version.event_id_is_hash else new_event_id(server_name),
+        origin=server_name,
     )
     return build(draft, template.version, server_name, key)
 
