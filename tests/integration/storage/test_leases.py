@@ -15,6 +15,14 @@ def processes(dsn: str) -> Iterator[list[Leases]]:
     assert [(one._users, one._database) for one in made] == [(0, None)] * 2, "a connection is left"
 
 
+async def until_free(leases: Leases, number: int) -> None:
+    """PostgreSQL hears only after a while that a connection is closed. The caller holds another lease."""
+    while True:
+        async with leases.of(number) as is_ours:
+            if is_ours:
+                return
+
+
 async def test_a_piece_of_work_is_one_processes(processes: list[Leases]) -> None:
     one, two = processes
     async with one.of(1) as first, two.of(1) as second, two.of(2) as other:
@@ -25,8 +33,9 @@ async def test_what_is_done_may_be_anothers(processes: list[Leases]) -> None:
     one, two = processes
     async with one.of(1), one.of(2):
         pass
-    async with two.of(1) as first, two.of(2) as second:
-        assert first and second
+    async with two.of(3):
+        await until_free(two, 1)
+        await until_free(two, 2)
 
 
 async def test_what_is_done_is_free_while_other_work_goes_on(processes: list[Leases]) -> None:
@@ -43,5 +52,5 @@ async def test_work_that_fails_is_free_again(processes: list[Leases]) -> None:
     with pytest.raises(ZeroDivisionError):
         async with one.of(1):
             raise ZeroDivisionError
-    async with two.of(1) as is_ours:
-        assert is_ours
+    async with two.of(2):
+        await until_free(two, 1)
