@@ -211,7 +211,12 @@ async def test_an_invite_in_the_name_of_a_user_whose_server_was_away_is_told_whe
     await until(lambda: outbox_of(host).seen == host.core.storage.stream.position)
     shared_network.mend("one.test", "two.test")
     await two.ask("one.test", "GET", f"{V1}/query/profile?user_id={q(alice.user_id)}")
-    await until(lambda: two.name not in outbox_of(host).behind)
+
+    def is_told() -> bool:
+        outbox_of(host).wake(two.name)
+        return two.name not in outbox_of(host).behind
+
+    await until(is_told)
     [invite] = invites_told(two, user)
     assert invite["sender"] == writer.user_id
 
