@@ -79,13 +79,14 @@ def take_up(cur: Cursor, limit: int) -> bool:
 
 
 def _begin(cur: Cursor, head: int) -> bool:
-    cur.execute("DELETE FROM user_directory_rooms")
-    cur.execute(f"INSERT INTO user_directory_rooms (room_nid) {_ALL_PUBLIC}")
+    # First, for who begins at the same time: there was no row for them to wait at, and there is one now.
     cur.execute(
         "INSERT INTO user_directory_progress (position, after) VALUES (%s, '')"
         " ON CONFLICT (one) DO UPDATE SET position = excluded.position, after = ''",
         (head,),
     )
+    cur.execute("DELETE FROM user_directory_rooms")
+    cur.execute(f"INSERT INTO user_directory_rooms (room_nid) {_ALL_PUBLIC}")
     return True
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg2
 import pytest
 
 from homeserver.runtime.ratelimit import RateLimit
@@ -170,6 +171,21 @@ async def test_users_who_were_there_before_the_directory_are_taken_up(start_home
         if not await run(user_directory.take_up, 2):
             break
     assert len(await find(searcher, "user")) == 5
+
+
+async def test_two_processes_that_begin_the_directory_at_once_do_so_one_after_the_other(start_homeserver: Any) -> None:
+    hs = await start_homeserver()
+    await (await hs.register("alice")).create_room()
+    hs.rows("DELETE FROM user_directory_progress")
+    other = psycopg2.connect(hs.dsn)
+    user_directory.take_up(other.cursor(), 100)
+    ours = hs.core.storage.database.run(user_directory.take_up, 100)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not hs.rows(waiting):
+        await hs.core.clock.sleep(0)
+    other.commit()
+    assert await ours
+    other.close()
 
 
 async def test_searching_has_a_limit(start_homeserver: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.integration.federation.listening import told_all, until
 from tests.integration.federation.remote_pair import Pair, join, pair, sync_until
+from tests.integration.federation.visiting import Visitor
 from tests.support.fake_server import FakeServer
 from tests.support.homeserver import Client, q
 
@@ -220,18 +221,21 @@ async def test_a_user_of_whom_nothing_is_heard_any_more_is_offline(pair: Pair) -
     from homeserver.services.remote_news.presence import SILENT_S, RemotePresence
     from matrix.ids import ServerName
 
-    await shared(pair)
+    # Of a server by hand: a real one would tell of them meanwhile.
+    fake = FakeServer(pair.network, "silent.test")
+    visitor = Visitor(fake, "one.test", await pair.alice.create_room())
+    await visitor.join()
     time = task.Clock()
     time.advance(2_000_000_000)
     storage = pair.one.core.storage
     presence = RemotePresence(database=storage.database, committer=storage.committer, clock=Clock(time), enabled=True)
-    push = [{"user_id": pair.bob.user_id, "presence": "online", "last_active_ago": 5, "status_msg": "here"}]
-    await presence.receive(ServerName("two.test"), {"push": push})
+    push = [{"user_id": visitor.user_id, "presence": "online", "last_active_ago": 5, "status_msg": "here"}]
+    await presence.receive(ServerName(fake.name), {"push": push})
     sql = "SELECT presence, status_msg, last_active_ms FROM presence WHERE user_id = %s"
-    assert pair.one.rows(sql, pair.bob.user_id) == [("online", "here", 1_999_999_999_995)]
+    assert pair.one.rows(sql, visitor.user_id) == [("online", "here", 1_999_999_999_995)]
     time.advance(SILENT_S - 1)
     await presence.forget_silent()
-    assert pair.one.rows(sql, pair.bob.user_id)[0][0] == "online"
+    assert pair.one.rows(sql, visitor.user_id)[0][0] == "online"
     time.advance(2)
     await presence.forget_silent()
-    assert pair.one.rows(sql, pair.bob.user_id) == [("offline", "here", 1_999_999_999_995)]
+    assert pair.one.rows(sql, visitor.user_id) == [("offline", "here", 1_999_999_999_995)]
