@@ -100,11 +100,13 @@ async def test_receipts_of_several_threads_all_arrive(pair: Pair) -> None:
     pair.network.cut("one.test", "two.test")
     await pair.bob.ok("POST", f"/rooms/{q(room)}/receipt/m.read/{q(root)}", {"thread_id": "main"})
     await pair.bob.ok("POST", f"/rooms/{q(room)}/receipt/m.read/{q(in_thread)}", {"thread_id": root})
-    outbox = pair.two.server.sending.outbox
-    await until(lambda: "one.test" in outbox.behind and outbox.seen == pair.two.core.storage.stream.position)
+    outbox, name = pair.two.server.sending.outbox, pair.one.core.server_name
+    await until(lambda: outbox.seen == pair.two.core.storage.stream.position)
+    await until(lambda: name in outbox.behind and name not in outbox._busy)
     pair.network.mend("one.test", "two.test")
     # A message of alice's may not: something that was on its way makes her server leave the other alone for a while.
-    outbox._destinations.heard_from(pair.one.core.server_name)
+    outbox._destinations.heard_from(name)
+    outbox.wake(name)
     sql = "SELECT thread_id FROM receipts WHERE user_id = %s AND event_id = ANY(%s) ORDER BY 1"
     await until(
         lambda: {t for (t,) in pair.one.rows(sql, pair.bob.user_id, [root, in_thread])} == {"main", root},

@@ -61,7 +61,7 @@ async def test_two_servers_that_lost_each_other_hear_what_the_other_said(network
         await alice.send(room, f"alice {number}")
         await bob.send(room, f"bob {number}")
     await alice.set_state(room, "m.room.topic", {"topic": "apart"})
-    await until(lambda: outbox_of(one).behind and outbox_of(two).behind)
+    await until(lambda: all(outbox_of(each).behind and not outbox_of(each)._busy for each in (one, two)))
     network.mend("one.test", "two.test")
     # A new message alone would be refused its way: each leaves the other alone for a while.
     outbox_of(one)._destinations.heard_from(two.core.server_name)
