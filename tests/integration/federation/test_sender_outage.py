@@ -250,7 +250,7 @@ async def test_a_slow_server_falls_behind_and_holds_up_no_position(network: Netw
     await until(lambda: len(three.texts) == 2)
     for _ in range(32):
         await one.server.sending.sender.tick()
-    assert is_behind(one, two) and outbox_of(one).lowest() == one.core.storage.stream.position
+    assert two.name in outbox_of(one).behind and outbox_of(one).lowest() == one.core.storage.stream.position
     two.answer_send = lambda sent: {"pdus": {}}
     held.callback({"pdus": {}})
     await until(lambda: not outbox_of(one).behind)
