@@ -178,16 +178,17 @@ class Intake:
             await self.tie_loose_ends(room_id)
         if self.policing is None:
             return None
-        if await self.policing.applies(room_id):
+        is_policed = await self.policing.applies(room_id)
+        if not is_policed and not self._heads.is_crowded(room_id):
+            return None
+        # Its state is what those ends make that it names, as all other servers find it.
+        try:
             return await self.policing.send(room_id, new, transaction, admit)
-        if self._heads.is_crowded(room_id):
-            # Its state is what those ends make that it names, as all other servers find it.
-            try:
-                return await self.policing.send(room_id, new, transaction, admit)
-            except Forbidden:
-                # They may not know that the user is in the room. To us it is, and may leave.
-                return None
-        return None
+        except Forbidden:
+            if is_policed:
+                raise
+            # The ends may not know that the user is in the room. To us it is, and may leave.
+            return None
 
     async def draft(self, room_id: RoomId, new: NewEvent, *, signed: bool = True) -> Event:
         """The event as `send` would make it now, signed, but not sent: for others to sign too.
