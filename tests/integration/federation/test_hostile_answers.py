@@ -80,6 +80,17 @@ DEVICE = {
 CROSS = {"user_id": USER, "usage": ["master"], "keys": {"ed25519:a": "a2V5"}, "signatures": {USER: {"ed25519:D": "x"}}}
 ONE_TIME = {"signed_curve25519:A": {"key": "a2V5", "signatures": {USER: {"ed25519:D": "x"}}}}
 
+
+def template(membership: str) -> Json:
+    """What bob is given to sign."""
+    event = {
+        "type": "m.room.member", "sender": "@bob:one.test", "state_key": "@bob:one.test", "room_id": ROOM,
+        "content": {"membership": membership}, "prev_events": ["$a"], "auth_events": ["$a"], "depth": 5,
+        "origin_server_ts": 1,
+    }  # fmt: skip
+    return {"room_version": "10", "event": event}
+
+
 QUESTIONS = {
     "an alias": Question(
         "GET", lambda n: f"/directory/room/{q(f'#alias{n}:two.test')}", None, "/query/directory",
@@ -111,19 +122,11 @@ QUESTIONS = {
     ),
     "the template of a join": Question(
         "POST", lambda n: f"/join/{q(ROOM)}?via=two.test", {}, "/make_join/",
-        {"room_version": "10", "event": {
-            "type": "m.room.member", "sender": "@bob:one.test", "state_key": "@bob:one.test", "room_id": ROOM,
-            "content": {"membership": "join"}, "prev_events": ["$a"], "auth_events": ["$a"], "depth": 5,
-            "origin_server_ts": 1,
-        }}, 3,
+        template("join"), 3,
     ),
     "the template of a knock": Question(
         "POST", lambda n: f"/knock/{q(ROOM)}?via=two.test", {}, "/make_knock/",
-        {"room_version": "10", "event": {
-            "type": "m.room.member", "sender": "@bob:one.test", "state_key": "@bob:one.test", "room_id": ROOM,
-            "content": {"membership": "knock"}, "prev_events": ["$a"], "auth_events": ["$a"], "depth": 5,
-            "origin_server_ts": 1,
-        }}, 3,
+        template("knock"), 3,
     ),
 }  # fmt: skip
 
@@ -131,7 +134,7 @@ QUESTIONS = {
 @pytest.mark.parametrize("what", QUESTIONS)
 async def test_a_user_hears_that_a_server_gave_no_good_answer(liar: Liar, bob: Client, what: str) -> None:
     question = QUESTIONS[what]
-    liar.server.answers("GET", f"{V1}/make_knock/", lambda sent: knock_template())
+    liar.server.answers("GET", f"{V1}/make_knock/", lambda sent: template("knock"))
     for method in ("GET", "POST", "PUT"):
         liar.answers(method, V1 + question.asked, lambda sent: question.good)
     with errors_logged() as logged:
@@ -143,15 +146,6 @@ async def test_a_user_hears_that_a_server_gave_no_good_answer(liar: Liar, bob: C
             assert response.status < 400 or (response.errcode and response.json["error"]), (liar.what, response)
             assert not logged, (liar.what, logged)
             liar.next(question.stride)
-
-
-def knock_template() -> Json:
-    event = {
-        "type": "m.room.member", "sender": "@bob:one.test", "state_key": "@bob:one.test", "room_id": ROOM,
-        "content": {"membership": "knock"}, "prev_events": ["$a"], "auth_events": ["$a"], "depth": 5,
-        "origin_server_ts": 1,
-    }  # fmt: skip
-    return {"room_version": "10", "event": event}
 
 
 async def test_who_invites_hears_that_a_server_did_not_sign(liar: Liar, alice: Client) -> None:
